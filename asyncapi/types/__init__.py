@@ -1,1 +1,1 @@
-
+"""Frozen data, no behaviour: requests, responses, messages, usage, wire forms, events."""

@@ -1,0 +1,159 @@
+"""What hooks are told. The name of an event starts with the station that it comes from.
+
+Units: names ending in ``_s`` are seconds. No event holds a key's secret, only its name, and no
+prompt or answer text.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from asyncapi.types.usage import Usage
+
+__all__ = [
+    "BatchFlushed",
+    "BreakerChanged",
+    "CallFinished",
+    "DecodeFailed",
+    "Event",
+    "KeyCooled",
+    "KeyParked",
+    "LimitGranted",
+    "QueueEntered",
+    "QueueRefused",
+    "RetryScheduled",
+    "TransportSent",
+    "VerdictGiven",
+]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The part that every event shares. ``request_id`` is empty where no single call is meant."""
+
+    name: ClassVar[str] = "asyncapi.event"
+    #: Detail events come several times a call; they are made only when a hook asks for detail.
+    detail: ClassVar[bool] = False
+    endpoint: str
+    request_id: str = ""
+
+
+class QueueEntered(Event, frozen=True, kw_only=True):
+    """A call waits for its lease."""
+
+    name: ClassVar[str] = "asyncapi.queue_entered"
+    detail: ClassVar[bool] = True
+    priority: str
+    waiting: int
+
+
+class QueueRefused(Event, frozen=True, kw_only=True):
+    """A call was refused before anything was sent; ``error`` is the error's kind."""
+
+    name: ClassVar[str] = "asyncapi.queue_refused"
+    error: str
+    retry_after_s: float | None = None
+
+
+class BatchFlushed(Event, frozen=True, kw_only=True):
+    """Calls were sent as one; ``reason`` is "full", "wait", "idle" or "drain"."""
+
+    name: ClassVar[str] = "asyncapi.batch_flushed"
+    operation: str
+    model: str
+    items: int
+    reason: str
+
+
+class BreakerChanged(Event, frozen=True, kw_only=True):
+    """The breaker went from ``old`` to ``new`` ("closed", "open", "half-open")."""
+
+    name: ClassVar[str] = "asyncapi.breaker_changed"
+    old: str
+    new: str
+    reason: str
+
+
+class LimitGranted(Event, frozen=True, kw_only=True):
+    """A call got its lease: turn, permit, breaker permit, rate and key at once."""
+
+    name: ClassVar[str] = "asyncapi.limit_granted"
+    detail: ClassVar[bool] = True
+    key: str
+    queue_wait_s: float
+    in_flight: int
+
+
+class KeyCooled(Event, frozen=True, kw_only=True):
+    """The service asked to slow down: the key (all keys where ``key`` is empty) rests for ``seconds_s``."""
+
+    name: ClassVar[str] = "asyncapi.rate_cooled"
+    key: str
+    seconds_s: float
+
+
+class KeyParked(Event, frozen=True, kw_only=True):
+    """A key was taken out of the pool: revoked, or its quota is used up."""
+
+    name: ClassVar[str] = "asyncapi.key_parked"
+    key: str
+    reason: str
+    seconds_s: float
+
+
+class TransportSent(Event, frozen=True, kw_only=True):
+    """A request goes to the transport."""
+
+    name: ClassVar[str] = "asyncapi.transport_sent"
+    detail: ClassVar[bool] = True
+    key: str
+    attempt: int
+    body_bytes: int
+
+
+class DecodeFailed(Event, frozen=True, kw_only=True):
+    """An answer could not be read."""
+
+    name: ClassVar[str] = "asyncapi.decode_failed"
+    error: str
+
+
+class VerdictGiven(Event, frozen=True, kw_only=True):
+    """An attempt ended: ``verdict`` is "ok", "slow", "failed", "throttled" or "ignored"."""
+
+    name: ClassVar[str] = "asyncapi.verdict_given"
+    detail: ClassVar[bool] = True
+    key: str
+    attempt: int
+    verdict: str
+    error: str
+    service_s: float
+
+
+class RetryScheduled(Event, frozen=True, kw_only=True):
+    """Another attempt follows after ``delay_s``."""
+
+    name: ClassVar[str] = "asyncapi.retry_scheduled"
+    key: str
+    attempt: int
+    delay_s: float
+    error: str
+
+
+class CallFinished(Event, frozen=True, kw_only=True):
+    """A call ended, exactly once. ``outcome`` is "ok", "cancelled", or the error's kind."""
+
+    name: ClassVar[str] = "asyncapi.call_finished"
+    backend: str
+    operation: str
+    model: str
+    key: str
+    outcome: str
+    attempts: int
+    queue_wait_s: float
+    service_s: float
+    first_token_s: float | None
+    total_s: float
+    usage: Usage | None
+    tag: str

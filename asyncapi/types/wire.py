@@ -1,0 +1,66 @@
+"""What goes over the wire, and what is known of a service before anything does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+__all__ = ["BatchLimit", "Outgoing", "Service", "WireRequest", "WireResponse"]
+
+
+class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend asks the transport to send. ``path`` is appended to the endpoint's base URL."""
+
+    path: str
+    body: bytes | None = None
+    method: str = "POST"
+    headers: Mapping[str, str] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as the transport gets it: the whole URL, every header, and how long to try to connect.
+
+    Units: ``connect_timeout`` in seconds.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    connect_timeout: float | None = None
+
+
+class WireResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it arrived. ``headers`` are case-insensitive when they come from a transport."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one request of an operation may carry. ``chars`` approximates a token limit."""
+
+    items: int
+    chars: int | None = None
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a service: where it lives, where its settings are found, what it can do.
+
+    ``base_url`` means what it means in the service's official SDK. ``key_env`` and ``url_env`` are
+    variable names, the first that is set wins; ``KEY``, ``KEY_1`` to ``KEY_n`` are all taken.
+    """
+
+    name: str
+    operations: frozenset[str]
+    base_url: str = ""
+    key_env: tuple[str, ...] = ()
+    url_env: tuple[str, ...] = ()
+    needs_key: bool = True
+    streaming: bool = True
+    batches: Mapping[str, BatchLimit] = {}
+    request_id_header: str = "X-Request-ID"
+    transport: str = "http"
