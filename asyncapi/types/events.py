@@ -123,7 +123,6 @@ class VerdictGiven(Event, frozen=True, kw_only=True):
     """An attempt ended: ``verdict`` is "ok", "slow", "failed", "throttled" or "ignored"."""
 
     name: ClassVar[str] = "asyncapi.verdict_given"
-    detail: ClassVar[bool] = True
     key: str
     attempt: int
     verdict: str

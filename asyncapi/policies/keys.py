@@ -1,0 +1,177 @@
+"""Which key goes next: several keys per endpoint, chosen by strategy, cooled and parked by what they meet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from asyncapi.config import KeyStrategy
+from asyncapi.policies.rates import GCRA, per_minute
+
+__all__ = ["KeyRing", "KeyState"]
+
+#: How long a key rests after "wrong key" and after "no quota" before it is tried again (seconds).
+REVOKED_S = 300.0
+EXHAUSTED_S = 3600.0
+
+
+class KeyState:
+    """One key at work.
+
+    ``auth`` are the headers that carry it, ``headers`` all that is sent with it every time: the
+    secret itself is not kept, and the repr shows neither.
+
+    State: ``in_flight``; ``cool_until`` and ``parked_until`` with its ``reason`` (clock seconds);
+    ``throttles`` in a row; ``current``, its place in the weighted rotation; its ``rate``.
+    """
+
+    __slots__ = (
+        "auth",
+        "cool_until",
+        "current",
+        "headers",
+        "in_flight",
+        "name",
+        "parked_until",
+        "rate",
+        "reason",
+        "throttles",
+        "users",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        auth: Mapping[str, str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        weight: float = 1.0,
+        requests_per_minute: float | None = None,
+        users: Iterable[str] = (),
+    ) -> None:
+        self.name = name
+        self.auth = dict(auth or {})
+        self.headers = {**(headers or {}), **self.auth}
+        self.weight = weight
+        self.rate: GCRA | None = per_minute(requests_per_minute) if requests_per_minute else None
+        self.users = frozenset(users)
+        self.in_flight = 0
+        self.throttles = 0
+        self.cool_until = self.parked_until = -math.inf
+        self.reason = ""
+        self.current = 0.0
+
+    def __repr__(self) -> str:
+        return f"KeyState({self.name!r}, in_flight={self.in_flight}, reason={self.reason!r})"
+
+    def wait(self, now: float) -> float:
+        """Seconds until this key may go, parking aside."""
+        wait = self.cool_until - now
+        if self.rate is not None:
+            wait = max(wait, self.rate.wait(now))
+        return wait if wait > 0.0 else 0.0
+
+    def cool(self, until: float) -> None:
+        """Rest until then; a rest is never shortened."""
+        self.cool_until = max(self.cool_until, until)
+
+    def park(self, until: float, reason: str) -> None:
+        """Take the key out until then."""
+        self.parked_until = max(self.parked_until, until)
+        self.reason = reason
+
+    def restore(self) -> None:
+        """Back to work at once: the operator knows better."""
+        self.cool_until = self.parked_until = -math.inf
+        self.reason = ""
+
+
+class KeyRing:
+    """The keys of one endpoint.
+
+    State: ``keys`` in order, and where the rotation ``_next`` begins. An endpoint without keys has
+    one nameless key, so that every lease holds one.
+    """
+
+    def __init__(self, keys: Iterable[KeyState], strategy: KeyStrategy = "round_robin") -> None:
+        self.keys = list(keys)
+        self.strategy = strategy
+        self._next = 0
+
+    def candidates(self, name: str | None, user: str | None) -> list[KeyState]:
+        """The keys that a call may use: the pinned one, those of its user, or those of nobody."""
+        if name is not None:
+            return [key for key in self.keys if key.name == name]
+        reserved = [key for key in self.keys if user is not None and user in key.users]
+        return reserved or [key for key in self.keys if not key.users]
+
+    def wait(self, now: float, name: str | None = None, user: str | None = None) -> float:
+        """Seconds until ``take`` gives a key; infinity when every key for it is parked or gone."""
+        keys = self.keys
+        if len(keys) == 1 and name is None and user is None:
+            key = keys[0]
+            return key.wait(now) if key.parked_until <= now and not key.users else math.inf
+        waits = (key.wait(now) for key in self.candidates(name, user) if key.parked_until <= now)
+        return min(waits, default=math.inf)
+
+    def take(self, now: float, name: str | None = None, user: str | None = None) -> KeyState:
+        """The next key by strategy, counted in flight and against its rate.
+
+        Only after ``wait`` returned 0.0 for the same call.
+        """
+        key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user)
+        if key.rate is not None:
+            key.rate.take(now)
+        key.in_flight += 1
+        return key
+
+    def parked(self, now: float, name: str | None, user: str | None) -> list[KeyState]:
+        """The candidates that are parked, for the error message."""
+        return [key for key in self.candidates(name, user) if key.parked_until > now]
+
+    def add(self, key: KeyState) -> None:
+        """A further key, or a new secret under a known name (calls under way keep the old one)."""
+        self.remove(key.name)
+        self.keys.append(key)
+
+    def remove(self, name: str) -> bool:
+        """Take a key out; calls under way finish with it. False if there is none of that name."""
+        before = len(self.keys)
+        self.keys = [key for key in self.keys if key.name != name]
+        return len(self.keys) < before
+
+    def _choose(self, now: float, name: str | None, user: str | None) -> KeyState:
+        ready = [
+            key for key in self.candidates(name, user) if key.parked_until <= now and key.wait(now) == 0.0
+        ]
+        if self.strategy == "least_loaded":
+            return min(self._rotated(ready), key=_load)
+        if self.strategy == "weighted":
+            return self._smooth(ready)
+        return self._rotated(ready)[0]
+
+    def _rotated(self, ready: list[KeyState]) -> list[KeyState]:
+        """The ready keys, beginning after the one that began last time."""
+        self._next += 1
+        start = (self._next - 1) % len(ready)
+        return ready[start:] + ready[:start]
+
+    @staticmethod
+    def _smooth(ready: list[KeyState]) -> KeyState:
+        # Smooth weighted round-robin, as in nginx: no bursts of the heavy key.
+        total = 0.0
+        for key in ready:
+            key.current += key.weight
+            total += key.weight
+        best = max(ready, key=_current)
+        best.current -= total
+        return best
+
+
+def _load(key: KeyState) -> float:
+    return key.in_flight / key.weight
+
+
+def _current(key: KeyState) -> float:
+    return key.current

@@ -1,0 +1,46 @@
+"""Requests per minute, by the generic cell rate algorithm.
+
+Source: ITU-T I.371, annex A (virtual scheduling algorithm).
+"""
+
+from __future__ import annotations
+
+__all__ = ["GCRA", "per_minute"]
+
+#: Waits below this are rounding, not waiting: a timer for 1e-16 s would spin.
+EPSILON_S = 1e-9
+
+
+class GCRA:
+    """A rate with a small burst. In any half-open window of ``w`` seconds at most
+    ``burst - 1 + ceil(rate * w)`` takes, refunds aside.
+
+    State: ``_arrival``, the theoretical arrival time of the next request (seconds).
+    """
+
+    def __init__(self, rate: float, burst: int = 1) -> None:
+        self._interval = 1.0 / rate
+        self._tolerance = (burst - 1) * self._interval
+        self._arrival = float("-inf")
+
+    def wait(self, now: float) -> float:
+        """Seconds until ``take`` may be called, 0.0 for now."""
+        wait = self._arrival - self._tolerance - now
+        return wait if wait > EPSILON_S else 0.0
+
+    def take(self, now: float) -> None:
+        """Count one request, only after ``wait(now)`` returned 0.0."""
+        self._arrival = max(self._arrival, now) + self._interval
+
+    def refund(self) -> None:
+        """Give one request back: it never left."""
+        self._arrival -= self._interval
+
+
+def per_minute(limit: float) -> GCRA:
+    """A rate that keeps to ``limit`` requests in every window of 60 s, with 2 % of it as burst.
+
+    The burst is paid for by the rate, so that a window that begins with a burst keeps to the limit too.
+    """
+    burst = max(1, int(0.02 * limit))
+    return GCRA((limit - (burst - 1)) / 60.0, burst)
