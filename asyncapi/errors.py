@@ -260,9 +260,14 @@ class ProviderError(AsyncAPIError):
 
 
 class RateLimitError(ProviderError):
-    """Too many requests or tokens for this key: the key cools down, another may go on at once."""
+    """Too many requests or tokens for this key: the key cools down, another may go on at once.
+
+    ``scope`` is what was used up, where the service says so: "requests", "tokens", "day" (no use
+    in waiting seconds) or "ramp" (the pace grew too fast).
+    """
 
     kind = "rate_limited"
+    scope: str = ""
     retryable = True
 
 
