@@ -1,1 +1,1 @@
-
+"""What moves bytes: the only places where client sockets are opened."""
