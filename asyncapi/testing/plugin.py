@@ -1,8 +1,8 @@
 """The pytest plugin: markers `virtual_time`, `forbid_network`, `allow_network`, and fixture `virtual_clock`.
 
 It is loaded in every pytest run where the package is installed, so it imports the standard library, pytest,
-and its two neighbours, which do the same. An async test that is marked runs on the virtual loop whether or not
-pytest-asyncio or another plugin wanted it: its item gets back pytest's own ``setup`` and ``runtest``, and is
+and its two neighbours, which do the same. An async test that is marked runs on the virtual loop even where
+pytest-asyncio or another plugin wants it: its item gets back pytest's own ``setup`` and ``runtest``, and is
 called here. Async fixtures stay with pytest-asyncio and its real loop; a fixture for virtual time is a plain
 one that calls ``virtual_clock.run(...)``.
 """

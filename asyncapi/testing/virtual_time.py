@@ -101,6 +101,7 @@ class VirtualTime:
     def __enter__(self) -> VirtualTime:
         if self._loop is not None:
             raise RuntimeError("a virtual time can be entered once; make another one")
+        _check_no_loop_runs()
         self._loop = VirtualLoop(random.Random(self.seed), shuffle=self.shuffle, start=self._start)
         return self
 
@@ -202,8 +203,7 @@ class VirtualTime:
     def _check_idle(self) -> None:
         if self.loop.is_closed():
             raise RuntimeError("this virtual time has ended: run inside its `with` block")
-        if asyncio._get_running_loop() is not None:
-            raise RuntimeError("virtual time can't run inside a running event loop: await instead")
+        _check_no_loop_runs()
 
     def _turn_until(self, future: asyncio.Future[_T]) -> _T:
         self.loop._turn_limit = self.loop._turns + self._step_limit
@@ -242,6 +242,11 @@ class VirtualTime:
     def _close_generators(self) -> None:
         self._turn_until(self.loop.create_task(self.loop.shutdown_asyncgens()))
         self._turn_until(self.loop.create_task(self.loop.shutdown_default_executor()))
+
+
+def _check_no_loop_runs() -> None:
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("virtual time can't run inside a running event loop: await instead")
 
 
 def virtual_time(
