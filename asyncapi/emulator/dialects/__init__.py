@@ -1,0 +1,20 @@
+"""The services that the emulator speaks as, one module each.
+
+To add one: subclass ``Dialect`` in a module of its own, and add the class to ``DIALECTS``.
+"""
+
+from asyncapi.emulator.dialects.base import Dialect
+from asyncapi.emulator.dialects.claude import Claude
+from asyncapi.emulator.dialects.groq import Groq
+from asyncapi.emulator.dialects.hf_tei import HFTEI
+from asyncapi.emulator.dialects.ollama import Ollama
+from asyncapi.emulator.dialects.opea import OPEA
+from asyncapi.emulator.dialects.openai import OpenAI
+from asyncapi.emulator.dialects.vllm import VLLM
+
+DIALECTS: dict[str, type[Dialect]] = {
+    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Ollama, HFTEI)
+}
+"""Every service by name."""
+
+__all__ = ["DIALECTS", "Dialect"]
