@@ -1,0 +1,61 @@
+"""Settings: from Python, from ``asyncapi.toml`` and from the environment, with the same words.
+
+::
+
+    settings.py     the frozen settings: Endpoint, Key, Retry, Breaker, ...
+    profiles.py     the defaults by one word: balanced, high-throughput, high-reliability, low-resource
+    load.py         asyncapi.toml -> Settings
+    environment.py  ASYNCAPI_* variables
+    layers.py       which source wins: Python, environment, TOML, profile
+    resolve.py      Endpoint -> Resolved: every value concrete
+    discovery.py    which services the environment holds keys or URLs for
+
+The process environment comes in as a mapping; only ``find`` reads it by itself when given none.
+"""
+
+from asyncapi.config.discovery import Discovery, discover, survey
+from asyncapi.config.environment import unknown_variables
+from asyncapi.config.keys import ResolvedKey
+from asyncapi.config.load import Route, Settings, find, load, read
+from asyncapi.config.profiles import PROFILES, Profile, profile
+from asyncapi.config.resolve import Resolved, resolve
+from asyncapi.config.settings import (
+    Batch,
+    Breaker,
+    Endpoint,
+    Fixed,
+    Key,
+    KeyPool,
+    KeyStrategy,
+    OnOpen,
+    Retry,
+    Timeout,
+)
+
+__all__ = [
+    "PROFILES",
+    "Batch",
+    "Breaker",
+    "Discovery",
+    "Endpoint",
+    "Fixed",
+    "Key",
+    "KeyPool",
+    "KeyStrategy",
+    "OnOpen",
+    "Profile",
+    "Resolved",
+    "ResolvedKey",
+    "Retry",
+    "Route",
+    "Settings",
+    "Timeout",
+    "discover",
+    "find",
+    "load",
+    "profile",
+    "read",
+    "resolve",
+    "survey",
+    "unknown_variables",
+]
