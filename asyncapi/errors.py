@@ -26,7 +26,7 @@ never wrapped and never swallowed.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self, cast
 
 __all__ = [
     "AsyncAPIError",
@@ -110,6 +110,11 @@ class AsyncAPIError(Exception):
             if value
         )
         return f"{self.message} [{where}]" if where else self.message
+
+    def copy(self) -> Self:
+        """An equal error of its own, for another caller to be raised to."""
+        cls, arguments, state = type(self), self.args, self.__dict__.copy()
+        return cast(Self, _rebuild(cls, arguments, state))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only constructors don't survive the default pickling by args.

@@ -1,1 +1,14 @@
+"""The only scheduling asyncio. Knows no provider, no socket and no JSON.
 
+perform    the life of a call, in the caller's own task
+worker     one coroutine per endpoint: who goes next, and when
+endpoint   what guards a service; grants leases and settles them
+call       a request on its way
+queue      a bounded ``asyncio.PriorityQueue`` with lazy deletion
+semaphore  permits under a limit that may move
+lease      everything that a send needs, granted at once, released once
+batcher    gathers compatible calls into one
+streaming  the same stations for a streamed answer
+tasks      owner of every task
+stages     the stations in order
+"""

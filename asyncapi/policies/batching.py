@@ -41,6 +41,10 @@ class Batching(Protocol):
         """The answer of a merged request, shared out in the requests' order."""
         ...
 
+    def answers(self, response: Response, /) -> int:
+        """How many items the answer has."""
+        ...
+
     def pieces(self, request: Request, items: int, chars: int | None, /) -> list[Request]:
         """One request cut into such as keep to the service's limits (itself alone if it does)."""
         ...
@@ -86,6 +90,11 @@ class EmbedBatching:
             )
             start = end
         return answers
+
+    def answers(self, response: Response, /) -> int:
+        """The number of vectors."""
+        assert isinstance(response, EmbedResponse)
+        return len(response.vectors)
 
     def pieces(self, request: Request, items: int, chars: int | None, /) -> list[Request]:
         """Runs of texts within both limits; a single text over the limit stays whole."""

@@ -1,0 +1,257 @@
+"""Gathers compatible calls into one, and shares the answer out again.
+
+A batch is a call of its own: it takes one place in the queue and one lease. It flushes when it is
+full, when its first member has waited for ``Batch.wait``, or on the loop's next turn while the
+endpoint is idle: where nothing is under way, waiting for company gains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
+
+from asyncapi._core.call import Call, Options
+from asyncapi._core.perform import attempts, deadline_error
+from asyncapi.config import Batch
+from asyncapi.errors import AsyncAPIError, ClientClosedError, DecodeError, InvalidRequestError
+from asyncapi.policies.batching import STRATEGIES, Batching
+from asyncapi.types.events import BatchFlushed
+from asyncapi.types.requests import Request
+from asyncapi.types.responses import Response
+
+if TYPE_CHECKING:
+    from asyncapi._core.endpoint import Endpoint
+
+__all__ = ["Batcher"]
+
+
+class _Item:
+    """One request in a batch.
+
+    State: its ``future``, cancelled when its caller is.
+    """
+
+    __slots__ = ("call", "future", "request")
+
+    def __init__(self, call: Call, request: Request) -> None:
+        self.call = call
+        self.request = request
+        self.future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+
+class _Group:
+    """Items that travel together.
+
+    State: ``items``, their ``size`` and ``chars``; the ``timer`` until flushed; then the ``task``, and
+    how many items are still ``wanted``.
+    """
+
+    def __init__(self) -> None:
+        self.items: list[_Item] = []
+        self.size = 0
+        self.chars = 0
+        self.timer: asyncio.Handle | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.wanted = 0
+
+    def item_done(self, future: asyncio.Future[Response]) -> None:
+        """A batch is cancelled when its last member is."""
+        if future.cancelled():
+            self.wanted -= 1
+            if not self.wanted and self.task is not None:
+                self.task.cancel()
+
+
+class Batcher:
+    """The micro-batcher of one endpoint.
+
+    State: the ``_open`` groups that still gather, by operation and compatibility key.
+    """
+
+    def __init__(self, endpoint: Endpoint, settings: Batch) -> None:
+        self._endpoint = endpoint
+        self._settings = settings
+        self._limits = endpoint.backend.service.batches if settings.size > 1 else {}
+        self._open: dict[Hashable, _Group] = {}
+
+    def takes(self, request: Request) -> bool:
+        """Whether this kind of request is gathered here."""
+        return request.operation in self._limits
+
+    async def submit(self, call: Call) -> Response:
+        """The answer to one member's request. Cancelling it leaves the others as they are.
+
+        A request larger than the service takes is cut into pieces that travel apart.
+        """
+        limit = self._limits[call.request.operation]
+        strategy = STRATEGIES[call.request.operation]
+        key = strategy.key(call.request)
+        items = [_Item(call, piece) for piece in strategy.pieces(call.request, limit.items, limit.chars)]
+        for item in items:
+            self._place(
+                item, strategy, None if key is None else (call.request.operation, call.options.key, key)
+            )
+        try:
+            answers = [await item.future for item in items]
+        finally:
+            for item in items:
+                self._withdraw(item)
+        return answers[0] if len(answers) == 1 else strategy.join(answers)
+
+    def drop(self, error: AsyncAPIError) -> None:
+        """Whoever still gathers gets ``error``."""
+        for group in list(self._open.values()):
+            self._settle(group.items, error)
+            if group.timer is not None:
+                group.timer.cancel()
+        self._open.clear()
+
+    # --- gathering ----------------------------------------------------------------------------
+
+    def _place(self, item: _Item, strategy: Batching, key: Hashable | None) -> None:
+        if self._endpoint.closed:
+            raise ClientClosedError("the client is closed: nothing was sent")
+        size, chars = strategy.items(item.request), strategy.chars(item.request)
+        if key is None:
+            group = _Group()
+            group.items.append(item)
+            self._flush(group, "alone")
+            return
+        limit = self._limits[item.request.operation]
+        most = min(self._settings.size, limit.items)
+        group = self._open.get(key) or _Group()
+        if group.items and (
+            group.size + size > most or (limit.chars is not None and group.chars + chars > limit.chars)
+        ):
+            self._close(key, "full")
+            group = _Group()
+        if not group.items:
+            self._open[key] = group
+            self._schedule(key, group)
+        group.items.append(item)
+        group.size += size
+        group.chars += chars
+        if group.size >= most:
+            self._close(key, "full")
+
+    def _schedule(self, key: Hashable, group: _Group) -> None:
+        loop = asyncio.get_running_loop()
+        if self._endpoint.idle:
+            group.timer = loop.call_soon(self._close, key, "idle")
+        else:
+            group.timer = loop.call_later(self._settings.wait, self._close, key, "wait")
+
+    def _close(self, key: Hashable, reason: str) -> None:
+        """The group gathers no more: it goes."""
+        group = self._open.pop(key)
+        if group.timer is not None:
+            group.timer.cancel()
+        group.items = [item for item in group.items if not item.future.done()]
+        if group.items:
+            self._flush(group, reason)
+
+    def _flush(self, group: _Group, reason: str) -> None:
+        request = group.items[0].request
+        self._endpoint.emit(
+            BatchFlushed(
+                endpoint=self._endpoint.name,
+                operation=request.operation,
+                model=request.model,
+                items=len(group.items),
+                reason=reason,
+            )
+        )
+        group.task = self._endpoint.tasks.start(self._run(group), f"asyncapi batch {self._endpoint.name}")
+        group.wanted = len(group.items)
+        for item in group.items:
+            item.future.add_done_callback(group.item_done)
+
+    def _withdraw(self, item: _Item) -> None:
+        """The member is gone: what it still waits for is not wanted."""
+        if not item.future.done():
+            item.future.cancel()
+        elif not item.future.cancelled():
+            item.future.exception()  # seen: another piece's error may have come first
+
+    # --- sending ------------------------------------------------------------------------------
+
+    async def _run(self, group: _Group) -> None:
+        try:
+            await self._send(group.items)
+        except asyncio.CancelledError:
+            self._settle(
+                group.items, ClientClosedError("the client was closed while the batch was under way")
+            )
+            raise
+        except BaseException as error:
+            self._settle(group.items, AsyncAPIError(f"the batch failed: {error!r}"), error)
+            raise
+
+    async def _send(self, items: Sequence[_Item]) -> None:
+        """One request for these items; if it is at fault, halves, so that a bad item fails alone."""
+        strategy = STRATEGIES[items[0].request.operation]
+        try:
+            response = await self._attempt(items, strategy)
+            answers = strategy.split(response, [item.request for item in items])
+        except InvalidRequestError as error:
+            if len(items) == 1:
+                self._settle(items, error)
+                return
+            half = len(items) // 2
+            async with asyncio.TaskGroup() as halves:
+                for part in (items[:half], items[half:]):
+                    halves.create_task(self._send(part))
+        except AsyncAPIError as error:
+            self._settle(items, error)
+        else:
+            for item, answer in zip(items, answers, strict=True):
+                if not item.future.done():
+                    item.future.set_result(answer)
+
+    async def _attempt(self, items: Sequence[_Item], strategy: Batching) -> Response:
+        """The merged call, as urgent as its most urgent member and as patient as its most patient."""
+        calls = [item.call for item in items]
+        merged = strategy.merge([item.request for item in items])
+        first = calls[0]
+        options = Options(
+            priority=min(call.options.priority for call in calls),
+            timeout=first.timeout,
+            key=first.options.key,
+            user=first.options.user,
+            tenant=first.options.tenant,
+            on_open="wait" if any(call.on_open == "wait" for call in calls) else "fail",
+        )
+        call = Call(self._endpoint, merged, options, first.id)
+        deadlines = [member.deadline for member in calls]
+        call.deadline = None if None in deadlines else max(d for d in deadlines if d is not None)
+        try:
+            async with asyncio.timeout_at(call.deadline) as timeout:
+                response = await attempts(call)
+        except TimeoutError as error:
+            raise (deadline_error(call) if timeout.expired() else error) from error
+        finally:
+            for member in calls:
+                _account(member, call)
+        wanted = sum(strategy.items(item.request) for item in items)
+        if (got := strategy.answers(response)) != wanted:
+            raise DecodeError(f"{self._endpoint.name} answered {got} items for {wanted}")
+        return response
+
+    @staticmethod
+    def _settle(items: Sequence[_Item], error: AsyncAPIError, cause: BaseException | None = None) -> None:
+        """Each member gets an error of its own: one raised twice would carry the other's traceback."""
+        for item in items:
+            if not item.future.done():
+                own = error if len(items) == 1 else error.copy()
+                own.__cause__ = cause or error.__cause__
+                item.future.set_exception(own)
+
+
+def _account(member: Call, batch: Call) -> None:
+    """What the batch went through, its members went through."""
+    member.attempts += batch.attempts
+    member.ended += batch.ended
+    member.key = batch.key
+    member.queue_s += batch.queue_s
+    member.service_s = batch.service_s

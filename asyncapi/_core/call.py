@@ -1,0 +1,109 @@
+"""A request on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asyncapi.config import OnOpen, Timeout
+from asyncapi.errors import AsyncAPIError
+from asyncapi.types.requests import Priority, Request
+from asyncapi.types.wire import WireRequest
+
+if TYPE_CHECKING:
+    from asyncapi._core.endpoint import Endpoint
+    from asyncapi._core.lease import Lease
+
+__all__ = ["Call", "Options"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller may say of a call, beside the request itself. None: as the endpoint says.
+
+    ``key`` pins the call to the key of that name; ``user`` prefers keys reserved for that user;
+    ``tenant`` is the flow that the call is queued in, ``tag`` a label for statistics.
+    """
+
+    priority: Priority = Priority.NORMAL
+    timeout: Timeout | None = None
+    request_id: str = ""
+    key: str | None = None
+    user: str | None = None
+    tenant: str = ""
+    tag: str = ""
+    on_open: OnOpen | None = None
+
+
+DEFAULT_OPTIONS = Options()
+
+
+class Call:
+    """A request with everything that changes while it is under way.
+
+    State: ``wire`` (the encoded request), ``waiter`` (set while it waits in the queue; ``waiting``
+    says so), ``entered``, ``tag``, ``sequence`` and ``cost`` (its place there), ``attempts`` sent
+    and ``ended``, ``failed`` attempts that count as tries, ``last_error``, ``key`` used last,
+    ``queue_s`` waited in all, ``service_s`` and ``first_token_s`` of the last attempt.
+    """
+
+    __slots__ = (
+        "attempts",
+        "cost",
+        "created",
+        "deadline",
+        "ended",
+        "endpoint",
+        "entered",
+        "failed",
+        "first_token_s",
+        "id",
+        "key",
+        "last_error",
+        "on_open",
+        "options",
+        "queue_s",
+        "request",
+        "sequence",
+        "service_s",
+        "tag",
+        "timeout",
+        "waiter",
+        "wire",
+    )
+
+    def __init__(self, endpoint: Endpoint, request: Request, options: Options, call_id: str) -> None:
+        self.endpoint = endpoint
+        self.request = request
+        self.options = options
+        self.id = call_id
+        self.timeout = options.timeout or endpoint.timeout
+        self.on_open = options.on_open or endpoint.on_open
+        self.created = endpoint.clock()
+        total = self.timeout.total
+        self.deadline = self.created + total if total is not None else None
+        self.wire: WireRequest | None = None
+        self.waiter: asyncio.Future[Lease] | None = None
+        self.entered = self.created
+        self.tag: float | None = None
+        self.sequence = 0
+        self.cost = 1.0
+        self.attempts = 0
+        self.ended = 0
+        self.failed = 0
+        self.last_error: AsyncAPIError | None = None
+        self.key = ""
+        self.queue_s = 0.0
+        self.service_s = 0.0
+        self.first_token_s: float | None = None
+
+    @property
+    def choosy(self) -> bool:
+        """Whether it may not use every key, so that another call may go where it can't."""
+        return self.options.key is not None or self.options.user is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the call is in the queue, alive."""
+        return self.waiter is not None

@@ -1,0 +1,371 @@
+"""What guards one service: grants leases, and settles them.
+
+Everything here is synchronous: between two awaits every invariant holds by construction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asyncapi._core import refusals
+from asyncapi._core.batcher import Batcher
+from asyncapi._core.call import Call
+from asyncapi._core.lease import Lease
+from asyncapi._core.queue import CallQueue
+from asyncapi._core.semaphore import Semaphore
+from asyncapi._core.tasks import Tasks
+from asyncapi._core.worker import Worker
+from asyncapi.abc import ServiceBackend, Transport
+from asyncapi.config import Batch, Breaker, OnOpen, Timeout
+from asyncapi.errors import (
+    AsyncAPIError,
+    ClientClosedError,
+    OverloadedError,
+    QuotaExhaustedError,
+    ReadTimeoutError,
+)
+from asyncapi.policies.breaker import CircuitBreaker, State
+from asyncapi.policies.fairness import Order
+from asyncapi.policies.keys import EXHAUSTED_S, REVOKED_S, KeyRing, KeyState
+from asyncapi.policies.limits import Limit
+from asyncapi.policies.retry import RetryBudget, RetryPolicy
+from asyncapi.policies.verdict import IGNORED, Judgement, KeyAction, RetryRule, Verdict, judge
+from asyncapi.types.events import (
+    BreakerChanged,
+    DecodeFailed,
+    Event,
+    KeyCooled,
+    KeyParked,
+    LimitGranted,
+    QueueEntered,
+    QueueRefused,
+    RetryScheduled,
+    VerdictGiven,
+)
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+__all__ = ["Endpoint", "Parts"]
+
+#: The call's own deadline cut a service short that had its usual time.
+_TIMED_OUT = Judgement(Verdict.FAILED)
+
+
+class Parts(msgspec.Struct, kw_only=True):
+    """What an endpoint is put together from."""
+
+    name: str
+    backend: ServiceBackend
+    transport: Transport
+    base_url: str
+    keys: KeyRing
+    limit: Limit
+    order: Order
+    queue_size: int
+    retry: RetryPolicy
+    budget: RetryBudget
+    breaker: Breaker
+    batch: Batch
+    timeout: Timeout
+    on_open: OnOpen
+    clock: Callable[[], float]
+    emit: Callable[[Event], None]
+    detail: bool
+    pace: AsyncLimiter | None = None
+
+
+class Endpoint:
+    """One service at one address.
+
+    State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
+    ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
+    ``budget``; ``typical_s`` (running mean of good attempts' time); the ``worker``; the ``tasks``;
+    ``closed``.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.name = parts.name
+        self.backend = parts.backend
+        self.transport = parts.transport
+        self.base_url = parts.base_url
+        self.request_id_header = parts.backend.service.request_id_header
+        self.timeout = parts.timeout
+        self.on_open: OnOpen = parts.on_open
+        self.clock = parts.clock
+        self.emit = parts.emit
+        self.detail = parts.detail
+        self.keys = parts.keys
+        self.retry = parts.retry
+        self.budget = parts.budget
+        self.pace = parts.pace
+        self.paced = False
+        self.cool_until = -math.inf
+        self.typical_s = 0.0
+        self.closed = False
+        self.semaphore = Semaphore(parts.limit)
+        self.breaker = CircuitBreaker(parts.breaker, self._breaker_changed)
+        self.order = parts.order
+        self.queue = CallQueue(parts.queue_size)
+        self._sequence = 0
+        self.tasks = Tasks()
+        self.worker = Worker(self)
+        self.batcher = Batcher(self, parts.batch)
+
+    # --- granting -----------------------------------------------------------------------------
+
+    def wait(self, call: Call, now: float) -> float:
+        """Seconds until ``call`` could be granted as far as is known: 0.0 is now, infinity is
+        "when something is released". Every station is asked, none is taken from."""
+        if self.semaphore.locked():
+            return math.inf
+        return (
+            self.breaker.wait(now)
+            or max(0.0, self.cool_until - now)
+            or self.keys.wait(now, call.options.key, call.options.user)
+        )
+
+    def wait_for_any(self, now: float) -> float:
+        """The same for a call that may use any key that is not reserved."""
+        return self.breaker.wait(now) or max(0.0, self.cool_until - now)
+
+    def grant(self, call: Call, now: float) -> Lease:
+        """Take everything at once, only after ``wait`` returned 0.0."""
+        self.semaphore.acquire_nowait()
+        permit = self.breaker.take(now)
+        key = self.keys.take(now, call.options.key, call.options.user)
+        self.paced = False
+        call.queue_s += now - call.entered
+        call.key = key.name
+        if self.detail:
+            self.emit(
+                LimitGranted(
+                    endpoint=self.name,
+                    request_id=call.id,
+                    key=key.name,
+                    queue_wait_s=now - call.entered,
+                    in_flight=self.semaphore.in_flight,
+                )
+            )
+        return Lease(call, permit, key, now)
+
+    def unhindered(self, call: Call, now: float) -> bool:
+        """Whether nothing is in the way of ``call``: nobody waits, and every station lets it through."""
+        return (
+            self.pace is None
+            and not self.closed
+            and (call.deadline is None or now < call.deadline)
+            and self.queue.empty()
+            and self.wait(call, now) == 0.0
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and a permit is free."""
+        return self.queue.empty() and not self.semaphore.locked()
+
+    async def acquire(self, call: Call) -> Lease:
+        """A lease for ``call``, at once where nothing is in the way, else in its turn.
+
+        Raises:
+            NotSentError: Refused; which subclass says why.
+        """
+        now = call.entered = self.clock()
+        if self.unhindered(call, now):
+            return self.grant(call, now)
+        self.admit(call, now)
+        waiter = self._enqueue(call)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # Granted between the worker's turn and ours: nobody else can give it back.
+                self.settle(waiter.result(), IGNORED)
+            elif call.waiting:
+                self._leave(call)
+            raise
+
+    def admit(self, call: Call, now: float) -> None:
+        """Refuse at once what can't or may not be served; the message says when to come back."""
+        refusal = refusals.refusal(self, call, now)
+        if refusal is None:
+            return
+        self.emit(
+            QueueRefused(
+                endpoint=self.name,
+                request_id=call.id,
+                error=refusal.kind,
+                retry_after_s=refusal.retry_after,
+            )
+        )
+        # A call that was sent before ends with what the service said, not with our refusal to go on.
+        raise call.last_error or refusal
+
+    def _enqueue(self, call: Call) -> asyncio.Future[Lease]:
+        options = call.options
+        tag = self.order.enter(options.tenant, options.priority, call.cost)
+        if call.tag is None:
+            self._sequence += 1
+            call.sequence = self._sequence
+            call.tag = tag
+        else:
+            # Another attempt keeps the place that the first one had.
+            call.tag = min(call.tag, tag)
+        call.waiter = waiter = asyncio.get_running_loop().create_future()
+        self.queue.put_nowait((call.tag, call.sequence, call))
+        self.worker.kick()
+        if self.detail:
+            self.emit(
+                QueueEntered(
+                    endpoint=self.name,
+                    request_id=call.id,
+                    priority=options.priority.name,
+                    waiting=self.queue.qsize(),
+                )
+            )
+        return waiter
+
+    def _leave(self, call: Call) -> None:
+        """A waiting call goes without its turn."""
+        call.waiter = None
+        self.queue.discard(call)
+        assert call.tag is not None
+        self.order.left(call.options.tenant, call.options.priority, call.tag, call.cost)
+        now = self.clock()
+        call.queue_s += now - call.entered
+        self.worker.kick()  # the head may be another one now
+
+    def reject(self, call: Call, error: AsyncAPIError) -> None:
+        """End a waiting call with an error."""
+        waiter = call.waiter
+        self._leave(call)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(call.last_error or error)
+
+    # --- settling -----------------------------------------------------------------------------
+
+    def settle(self, lease: Lease, judgement: Judgement, error: AsyncAPIError | None = None) -> None:
+        """Give everything back, exactly once, and let every policy learn from the verdict."""
+        if lease.released:
+            raise AssertionError(f"lease of {lease.call.id} released twice")
+        lease.released = True
+        now = self.clock()
+        call, key, verdict = lease.call, lease.key, judgement.verdict
+        in_flight = self.semaphore.in_flight
+        self.semaphore.release()
+        key.in_flight -= 1
+        retry_after = error.retry_after if error is not None else None
+        self.breaker.settle(lease.permit, verdict, now, retry_after)
+        self.semaphore.limit.settle(verdict, in_flight=in_flight, started=lease.granted, now=now)
+        if lease.sent:
+            call.ended += 1
+            took = call.service_s = now - lease.granted
+            if verdict is Verdict.OK:
+                key.throttles = 0
+                self.typical_s += (took - self.typical_s) * (0.1 if self.typical_s else 1.0)
+            self.emit(
+                VerdictGiven(
+                    endpoint=self.name,
+                    request_id=call.id,
+                    key=key.name,
+                    attempt=call.attempts,
+                    verdict=verdict.value,
+                    error=error.kind if error is not None else "",
+                    service_s=took,
+                )
+            )
+        elif key.rate is not None:
+            key.rate.refund()
+        self.worker.kick()
+
+    def failed(self, lease: Lease, error: BaseException) -> float | None:
+        """Settle a failed attempt: seconds to wait before the next one, None if there is to be none."""
+        call, now = lease.call, self.clock()
+        if isinstance(error, asyncio.CancelledError) and self._timed_out(call, lease, now):
+            self.settle(lease, _TIMED_OUT, ReadTimeoutError("the call's deadline"))
+            return None
+        judgement = judge(error)
+        known = error if isinstance(error, AsyncAPIError) else None
+        self.settle(lease, judgement, known)
+        if known is None:
+            return None
+        if known.kind == "decode":
+            self.emit(DecodeFailed(endpoint=self.name, request_id=call.id, error=known.message))
+        self._treat_key(lease.key, judgement, known, now)
+        delay = self._next_delay(call, known, judgement, now)
+        if delay is None:
+            return None
+        call.last_error = known
+        self.emit(
+            RetryScheduled(
+                endpoint=self.name,
+                request_id=call.id,
+                key=call.key,
+                attempt=call.attempts,
+                delay_s=delay,
+                error=known.kind,
+            )
+        )
+        return delay
+
+    def _timed_out(self, call: Call, lease: Lease, now: float) -> bool:
+        """Whether a cancellation is the call's own deadline, and the service had its usual time."""
+        return call.deadline is not None and now >= call.deadline and now - lease.granted >= self.typical_s
+
+    def _next_delay(self, call: Call, error: AsyncAPIError, judgement: Judgement, now: float) -> float | None:
+        free_move = judgement.free and judgement.retry is RetryRule.KEY
+        if not free_move:
+            call.failed += 1
+        delay = self.retry.delay(max(call.failed, 1), error, judgement)
+        if delay is None:
+            return None
+        if call.deadline is not None and now + delay >= call.deadline:
+            return None
+        if not judgement.free and not self.budget.withdraw():
+            return None
+        return delay
+
+    def _treat_key(self, key: KeyState, judgement: Judgement, error: AsyncAPIError, now: float) -> None:
+        if judgement.key is KeyAction.COOL:
+            key.throttles += 1
+            asked = error.retry_after
+            rest = self.retry.spread(asked) if asked is not None else self.retry.backoff(key.throttles)
+            key.cool(now + rest)
+            self.emit(KeyCooled(endpoint=self.name, key=key.name, seconds_s=rest))
+        elif judgement.key is KeyAction.PARK:
+            rest = EXHAUSTED_S if isinstance(error, QuotaExhaustedError) else REVOKED_S
+            key.park(now + rest, error.kind)
+            self.emit(KeyParked(endpoint=self.name, key=key.name, reason=error.kind, seconds_s=rest))
+            self._reject_keyless(now)
+        elif isinstance(error, OverloadedError) and error.retry_after is not None:
+            rest = self.retry.spread(error.retry_after)
+            self.cool_until = max(self.cool_until, now + rest)
+            self.emit(KeyCooled(endpoint=self.name, key="", seconds_s=rest))
+
+    def _breaker_changed(self, old: State, new: State, reason: str) -> None:
+        self.emit(BreakerChanged(endpoint=self.name, old=old.value, new=new.value, reason=reason))
+        if new is State.OPEN:
+            for call in self.queue.calls():
+                if call.on_open == "fail":
+                    self.reject(call, refusals.circuit_open(self, self.clock()))
+
+    def _reject_keyless(self, now: float) -> None:
+        """A key was parked: calls that have none left don't wait for it."""
+        for call in self.queue.calls():
+            if self.keys.wait(now, call.options.key, call.options.user) == math.inf:
+                self.reject(call, refusals.no_key(self, call, now))
+
+    # --- closing ------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Refuse what waits, stop the worker and every other task."""
+        self.closed = True
+        self.batcher.drop(ClientClosedError("the client was closed while the call was gathered"))
+        for call in self.queue.calls():
+            self.reject(call, ClientClosedError("the client was closed while the call waited"))
+        await self.tasks.aclose()

@@ -1,0 +1,32 @@
+"""Everything that a send needs, granted at once and released once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncapi.policies.breaker import Permit
+from asyncapi.policies.keys import KeyState
+
+if TYPE_CHECKING:
+    from asyncapi._core.call import Call
+
+__all__ = ["Lease"]
+
+
+class Lease:
+    """A turn, a permit of the semaphore, a breaker permit, a place in the rates, and a key.
+
+    Ends in exactly one ``Endpoint.settle``; a second one is a bug and raises.
+
+    State: ``sent`` (whether anything was given to the transport), ``released``.
+    """
+
+    __slots__ = ("call", "granted", "key", "permit", "released", "sent")
+
+    def __init__(self, call: Call, permit: Permit, key: KeyState, granted: float) -> None:
+        self.call = call
+        self.permit = permit
+        self.key = key
+        self.granted = granted
+        self.sent = False
+        self.released = False

@@ -1,0 +1,39 @@
+"""Permits under a limit that may move while they are out."""
+
+from __future__ import annotations
+
+from asyncapi.policies.limits import Limit
+
+__all__ = ["Semaphore"]
+
+
+class Semaphore:
+    """Counts what is in flight against a limit policy.
+
+    ``asyncio.Semaphore`` can't be resized, and cancelling its waiters costs time that grows with
+    their number; here nobody waits in line, since the endpoint's worker is the only one who waits.
+
+    State: ``in_flight`` and its ``peak``.
+    """
+
+    __slots__ = ("in_flight", "limit", "peak")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.in_flight = 0
+        self.peak = 0
+
+    def locked(self) -> bool:
+        """Whether every permit is out."""
+        return self.in_flight >= self.limit.value
+
+    def acquire_nowait(self) -> None:
+        """Take a permit, only while not ``locked``."""
+        self.in_flight += 1
+        if self.in_flight > self.peak:
+            self.peak = self.in_flight
+
+    def release(self) -> None:
+        """Give a permit back."""
+        assert self.in_flight > 0, "released more permits than were taken"
+        self.in_flight -= 1

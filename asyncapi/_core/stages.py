@@ -1,0 +1,18 @@
+"""The stations of a call in order. Events, statistics, metrics and docs use these words."""
+
+from __future__ import annotations
+
+__all__ = ["STAGES"]
+
+STAGES = (
+    "batch",  # above queue because gathered calls take one place and one lease together
+    "queue",  # above limit because who goes next is decided before whether one may go
+    "limit",  # above breaker because a permit is the commonest thing to wait for and the cheapest to test
+    "breaker",  # above rate because an open breaker must not spend rate on calls that won't be sent
+    "rate",  # above key because an endpoint that cools down makes every key wait
+    "key",  # last of the lease because choosing one counts it in flight
+    "transport",  # only a lease may send
+    "decode",  # above verdict because an answer that can't be read is a failure
+    "verdict",  # above stats because one verdict feeds breaker, limit, key and retry alike
+    "stats",  # the end: every call is counted exactly once
+)

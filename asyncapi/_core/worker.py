@@ -1,0 +1,103 @@
+"""One coroutine per endpoint: decides who goes next, and when. It does no call's work."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from asyncapi.errors import AsyncAPIError
+
+if TYPE_CHECKING:
+    from asyncapi._core.call import Call
+    from asyncapi._core.endpoint import Endpoint
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """Grants leases to the head of the queue.
+
+    State: its ``_task`` (started when the first call has to wait), and the ``_pause`` that it sleeps
+    on while the head can't go.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._task: asyncio.Task[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
+
+    def kick(self) -> None:
+        """Something was released, added or changed: look again."""
+        if self._pause is not None:
+            if not self._pause.done():
+                self._pause.set_result(None)
+        elif self._task is None and not self._endpoint.queue.empty():
+            self._task = self._endpoint.tasks.start(
+                self.run(), f"asyncapi worker {self._endpoint.name}", self._crashed
+            )
+
+    async def run(self) -> None:
+        """For ever: the smallest start tag gets the next lease, all or nothing."""
+        endpoint, queue = self._endpoint, self._endpoint.queue
+        wake = math.inf  # when the first of those set aside may go
+        while True:
+            while endpoint.semaphore.locked():
+                await self._sleep(math.inf)
+            entry = await queue.get()
+            call, now = entry[2], endpoint.clock()
+            wait = endpoint.wait(call, now)
+            if wait == 0.0 and (endpoint.pace is None or endpoint.paced):
+                self._grant(call, now)
+            elif wait and call.choosy and endpoint.wait_for_any(now) == 0.0:
+                queue.set_aside(entry)
+                wake = min(wake, now + wait)
+                if queue.empty():
+                    await self._sleep(wake - now)
+                    wake = math.inf
+            else:
+                queue.put_nowait(entry)  # it keeps its turn
+                await (self._sleep(min(wait, wake - now)) if wait else self._next_pace())
+                wake = math.inf
+
+    def _grant(self, call: Call, now: float) -> None:
+        endpoint, waiter = self._endpoint, call.waiter
+        call.waiter = None
+        assert waiter is not None
+        assert call.tag is not None
+        place = (call.options.tenant, call.options.priority, call.tag, call.cost)
+        if waiter.done():
+            # Cancelled, and its task has not run yet: it has left all the same.
+            endpoint.order.left(*place)
+        else:
+            endpoint.order.granted(*place)
+            waiter.set_result(endpoint.grant(call, now))
+
+    async def _next_pace(self) -> None:
+        # aiolimiter orders its waiters by amount and can't refund: here it has one waiter, and a turn
+        # that its call no longer needs goes to the next.
+        self._endpoint.queue.bring_back()
+        assert self._endpoint.pace is not None
+        await self._endpoint.pace.acquire()
+        self._endpoint.paced = True
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until kicked, or until the time is over."""
+        self._endpoint.queue.bring_back()
+        loop = asyncio.get_running_loop()
+        pause = self._pause = loop.create_future()
+        timer = loop.call_later(seconds, self.kick) if seconds < math.inf else None
+        try:
+            await pause
+        finally:
+            self._pause = None
+            if timer is not None:
+                timer.cancel()
+
+    def _crashed(self, error: BaseException) -> None:
+        """A bug must not leave callers waiting: they get it, and the next call starts a new worker."""
+        self._task = None
+        for call in self._endpoint.queue.calls():
+            failure = AsyncAPIError(f"the worker of {self._endpoint.name} failed: {error!r}")
+            failure.__cause__ = error
+            self._endpoint.reject(call, failure)
