@@ -7,7 +7,7 @@ A service of your own that speaks the OpenAI dialect is one row::
 
     mine = OpenAIDialect(
         Service(name="mine", operations=frozenset({"chat"}), base_url="http://host:8000/v1", needs_key=False),
-        Quirks(names={"max_completion_tokens": "max_tokens"}),
+        Quirks(names={"max_tokens": "max_tokens"}),
     )
 """
 
@@ -23,7 +23,8 @@ from asyncapi.errors import UnknownModelError, UnsupportedOperationError
 
 if TYPE_CHECKING:
     from asyncapi.abc import Backend
-    from asyncapi.backends._openai_dialect import OpenAIDialect, Quirks
+    from asyncapi.backends._openai_dialect import OpenAIDialect
+    from asyncapi.backends._openai_quirks import Quirks
 
 __all__ = ["BACKENDS", "OpenAIDialect", "Quirks", "get_backend", "known_backends", "unsupported_operation"]
 
@@ -63,8 +64,8 @@ def get_backend(name: str) -> Backend:
     module = BACKENDS.get(name)
     if module is None:
         near = difflib.get_close_matches(name, BACKENDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownModelError(f"no backend {name!r}{hint} Known: {', '.join(known_backends())}")
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UnknownModelError(f"no backend {name!r}{hint} Known: {', '.join(known_backends())}.")
     backend: Backend = importlib.import_module(module).backend
     return backend
 
@@ -77,6 +78,8 @@ def unsupported_operation(service: str, operation: str) -> UnsupportedOperationE
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("OpenAIDialect", "Quirks"):
-        return getattr(importlib.import_module("asyncapi.backends._openai_dialect"), name)
+    if name == "OpenAIDialect":
+        return importlib.import_module("asyncapi.backends._openai_dialect").OpenAIDialect
+    if name == "Quirks":
+        return importlib.import_module("asyncapi.backends._openai_quirks").Quirks
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,9 +57,16 @@ def dumps(value: Any, service: str) -> bytes:
         ConfigError: It holds something that JSON can't express.
     """
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, default=_plain)
     except orjson.JSONEncodeError as error:
         raise ConfigError(f"the request to {service} can't be written as JSON: {error}") from None
+
+
+def _plain(value: object) -> object:
+    """Mappings that are not dictionaries, such as read-only views."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def merge(base: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""Groq: the OpenAI dialect under the prefix ``/openai/v1``, usage of streams in ``x_groq``.
+
+Source: GroqCloud documentation, API reference and Errors; the typed models of its Python SDK.
+"""
+
+from __future__ import annotations
+
+from asyncapi.backends._openai_dialect import OpenAIDialect
+from asyncapi.backends._openai_quirks import Quirks
+from asyncapi.errors import InvalidRequestError
+from asyncapi.types.wire import BatchLimit, Service
+from asyncapi.wire.errors import Row, Table
+
+__all__ = ["backend"]
+
+backend = OpenAIDialect(
+    Service(
+        name="groq",
+        operations=frozenset({"chat", "embed", "models"}),
+        base_url="https://api.groq.com",
+        key_env=("GROQ_API_KEY",),
+        url_env=("GROQ_BASE_URL",),
+        batches={"embed": BatchLimit(items=2048, chars=900_000)},
+    ),
+    Quirks(
+        names={
+            "n": None,
+            "logprobs": None,
+            "top_logprobs": None,
+            "frequency_penalty": None,
+            "presence_penalty": None,
+            "metadata": None,
+            "dimensions": None,
+            "user_id": "user",
+        },
+        prefix="/openai/v1",
+        developer_role=False,
+        message_names=False,
+        stream_options=None,
+        errors=Table(
+            statuses={
+                409: Row(InvalidRequestError, retryable=True),
+                # A remote tool server failed: the same request will fail again.
+                424: Row(InvalidRequestError),
+            }
+        ),
+    ),
+)

@@ -1,0 +1,31 @@
+"""OpenAI itself.
+
+Source: OpenAI API reference; the typed models and defaults of its Python SDK.
+"""
+
+from __future__ import annotations
+
+from asyncapi.backends._openai_dialect import OpenAIDialect
+from asyncapi.backends._openai_quirks import Quirks
+from asyncapi.errors import InvalidRequestError
+from asyncapi.types.wire import BatchLimit, Service
+from asyncapi.wire.errors import Row, Table
+
+__all__ = ["backend"]
+
+backend = OpenAIDialect(
+    Service(
+        name="openai",
+        operations=frozenset({"chat", "embed", "models"}),
+        base_url="https://api.openai.com/v1",
+        key_env=("OPENAI_API_KEY",),
+        url_env=("OPENAI_BASE_URL",),
+        # 2,048 texts, and 300,000 tokens over all of them, of about three characters.
+        batches={"embed": BatchLimit(items=2048, chars=900_000)},
+    ),
+    Quirks(
+        # The padding against traffic analysis is on by default and a third of the bytes.
+        stream_options={"include_usage": True, "include_obfuscation": False},
+        errors=Table(statuses={409: Row(InvalidRequestError, retryable=True)}),
+    ),
+)
