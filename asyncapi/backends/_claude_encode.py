@@ -218,6 +218,8 @@ class _Conversation:
     def _add_user(self, index: int, message: Message) -> None:
         content = message.content
         if isinstance(content, str):
+            if message.role == "tool":
+                raise ConfigError(f"messages[{index}]: a tool message holds a ToolResult, not a plain string")
             if not self.results and content:
                 self.turns.append({"role": "user", "content": content})
             elif content:

@@ -6,12 +6,12 @@ Source: Anthropic API reference, "Messages", "Models", "Errors".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import orjson
 
 from asyncapi.backends._claude_encode import NAME
+from asyncapi.backends._decoding import count, seconds
 from asyncapi.errors import DecodeError, InvalidRequestError, QuotaExhaustedError
 from asyncapi.types.messages import Part, RawPart, Reasoning, Text, ToolCall
 from asyncapi.types.responses import ChatResponse, FinishReason, Model, ModelsResponse, Output
@@ -115,16 +115,16 @@ def usage_of(usage: Any) -> Usage:
     """Token counts, ``input_tokens`` with the cache reads and writes that the service counts apart."""
     if not isinstance(usage, dict):
         return Usage()
-    plain = _count(usage.get("input_tokens"))
-    written = _count(usage.get("cache_creation_input_tokens"))
-    read = _count(usage.get("cache_read_input_tokens"))
+    plain = count(usage.get("input_tokens"))
+    written = count(usage.get("cache_creation_input_tokens"))
+    read = count(usage.get("cache_read_input_tokens"))
     details = usage.get("output_tokens_details")
     return Usage(
         input_tokens=None if plain is None else plain + (written or 0) + (read or 0),
-        output_tokens=_count(usage.get("output_tokens")),
+        output_tokens=count(usage.get("output_tokens")),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+        reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
         source="reported",
     )
 
@@ -150,19 +150,12 @@ def _model(entry: Any) -> Model:
         raise DecodeError(f"{NAME}: a model without an id: {entry!r:.200}")
     return Model(
         id=entry["id"],
-        created=_seconds(entry.get("created_at")),
+        created=seconds(entry.get("created_at")),
         owned_by="anthropic",
-        context_length=_count(entry.get("max_input_tokens")),
-        max_output_tokens=_count(entry.get("max_tokens")),
+        context_length=count(entry.get("max_input_tokens")),
+        max_output_tokens=count(entry.get("max_tokens")),
         raw=entry,
     )
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _refusal(message: Mapping[str, Any]) -> str:
@@ -172,7 +165,3 @@ def _refusal(message: Mapping[str, Any]) -> str:
 
 def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
