@@ -27,11 +27,12 @@ def proxy_for(scheme: str, where: str, proxies: Mapping[str, str]) -> URL | None
     proxy = proxies.get(scheme)
     if not proxy or urllib.request.proxy_bypass(where):
         return None
-    url = URL(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        url = URL(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError:  # its message has the URL, which may hold a password
+        raise ConfigError(f"{scheme.upper()}_PROXY: not a URL") from None
     if url.scheme not in ("http", "https"):
-        raise ConfigError(
-            f"{scheme.upper()}_PROXY: expected an http or https proxy, got scheme {url.scheme!r}"
-        )
+        raise ConfigError(f"{scheme.upper()}_PROXY: expected an http or https proxy, got {url.scheme!r}")
     return url
 
 

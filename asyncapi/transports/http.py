@@ -72,6 +72,7 @@ class HTTPTransport:
         self._timeouts: dict[float | None, aiohttp.ClientTimeout] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._streams: WeakSet[HTTPStream] = WeakSet()
         self._closed = False
 
     async def send(self, request: Outgoing, /) -> WireResponse:
@@ -97,8 +98,9 @@ class HTTPTransport:
 
     async def open(self, request: Outgoing, /) -> HTTPStream:
         """Send and return once status and headers are there. Raises what ``send`` raises."""
-        response = await self._start(request)
-        return HTTPStream(response, self._target(request.url))
+        stream = HTTPStream(await self._start(request), self._target(request.url))
+        self._streams.add(stream)
+        return stream
 
     async def aclose(self) -> None:
         """Close every connection and wait until they are closed. Idempotent."""
@@ -106,16 +108,18 @@ class HTTPTransport:
         session, self._session = self._session, None
         if session is None:
             return
+        for stream in list(self._streams):
+            stream.close()
         connector = session.connector
         await session.close()
         if isinstance(connector, _Connector) and self._loop is asyncio.get_running_loop():
             await connector.wait_closed()
 
     async def _start(self, request: Outgoing) -> aiohttp.ClientResponse:
+        target = self._targets.get(request.url) or self._target(request.url)
         session = self._session
         if session is None or asyncio.get_running_loop() is not self._loop:
             session = self._open_session()
-        target = self._targets.get(request.url) or self._target(request.url)
         body = request.body
         # aiohttp warns about larger bytes, and would hand them to the socket in one piece.
         data = body if body is None or len(body) <= MIB else io.BytesIO(body)
@@ -200,7 +204,7 @@ class HTTPTransport:
 class HTTPStream:
     """An open answer, read piece by piece."""
 
-    __slots__ = ("_error", "_response", "_target")
+    __slots__ = ("__weakref__", "_error", "_response", "_target")
 
     def __init__(self, response: aiohttp.ClientResponse, target: _Target) -> None:
         self._response = response
