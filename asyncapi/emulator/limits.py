@@ -91,9 +91,9 @@ class Bucket:
         """Seconds until ``amount`` fits: 0 now, None never."""
         if amount > self.limit:
             return None
+        missing = amount - self.level(now)
         # A client that waits exactly as told must be let in, so the last bit of rounding is forgiven.
-        missing = amount - self.level(now) - 1e-6
-        return max(0.0, missing / self._rate)
+        return missing / self._rate if missing > 1e-6 else 0.0
 
     def take(self, amount: float, now: float) -> None:
         """Charge ``amount``, which fits."""
