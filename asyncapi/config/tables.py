@@ -22,6 +22,7 @@ from asyncapi.config.fields import (
     shown,
     structs_in,
 )
+from asyncapi.config.secret import looks_secret
 from asyncapi.errors import ConfigError
 
 __all__ = ["Place", "build", "read_fields", "read_value"]
@@ -57,6 +58,8 @@ class Place(msgspec.Struct, frozen=True):
             ConfigError: There is one; the message has the nearest known one.
         """
         for name in table:
+            if name not in known and looks_secret(name):
+                raise self.error(f"unknown key, {quoted(name)}; {did_you_mean(name, known)}")
             if name not in known:
                 raise self.child(name).error(f"unknown key; {did_you_mean(name, known)}")
 
