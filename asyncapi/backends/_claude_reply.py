@@ -21,8 +21,8 @@ from asyncapi.wire.errors import Row, Table
 
 __all__ = [
     "ERRORS",
-    "FINISH_REASONS",
     "chat_response",
+    "finish_reason",
     "models_response",
     "part_of",
     "request_id",
@@ -36,7 +36,7 @@ ERRORS = Table(
     statuses={409: Row(InvalidRequestError, retryable=True)},
 )
 
-FINISH_REASONS: Mapping[str, FinishReason] = {
+_FINISH_REASONS: Mapping[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -67,9 +67,11 @@ def chat_response(message: Any, parts: tuple[Part, ...] | None, provider_request
         raise DecodeError(f"{NAME}: the message has no stop_reason, id or model")
     if not isinstance(content, list):
         raise DecodeError(f"{NAME}: the message's content is not a list")
+    if parts is None:
+        parts = tuple([part_of(block) for block in content])
     output = Output(
-        parts=tuple([part_of(block) for block in content]) if parts is None else parts,
-        finish_reason=FINISH_REASONS.get(reason, "other"),
+        parts=parts,
+        finish_reason=finish_reason(reason, any(type(part) is ToolCall for part in parts)),
         raw_reason=reason,
         refusal=_refusal(message) if reason == "refusal" else "",
         stop_sequence=_text_or_none(message.get("stop_sequence")),
@@ -82,6 +84,12 @@ def chat_response(message: Any, parts: tuple[Part, ...] | None, provider_request
         provider_request_id=provider_request_id,
         outputs=(output,),
     )
+
+
+def finish_reason(raw: str, called: bool) -> FinishReason:
+    """The normal reason: a stop with tool calls means those, as look-alikes of the service have it."""
+    reason = _FINISH_REASONS.get(raw, "other")
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 def part_of(block: Any) -> Part:

@@ -20,8 +20,8 @@ import orjson
 from asyncapi.backends._claude_encode import NAME
 from asyncapi.backends._claude_reply import (
     ERRORS,
-    FINISH_REASONS,
     chat_response,
+    finish_reason,
     part_of,
     request_id,
     tool_call,
@@ -238,17 +238,14 @@ class ClaudeStream:
             chunks.append(Chunk(reasoning=_piece(block, "thinking", start["thinking"]), raw=event))
 
     def _block_stop(self, event: dict[str, Any], chunks: list[Chunk]) -> None:
-        self._finish_block(self._blocks[event["index"]], chunks)
-
-    def _finish_block(self, block: _Block, chunks: list[Chunk]) -> None:
-        """Arguments that came whole with the block's start are told at its end."""
-        if block.open and block.call >= 0 and not block.pieces and block.start.get("input"):
-            chunks.append(Chunk(tool_call=ToolCallDelta(block.call, arguments=block.arguments())))
+        block = self._blocks[event["index"]]
         block.open = False
+        if block.call >= 0 and not block.pieces and block.start.get("input"):
+            # The arguments came whole with the block's start, as look-alikes have it.
+            delta = ToolCallDelta(block.call, arguments=block.arguments())
+            chunks.append(Chunk(tool_call=delta, raw=event))
 
     def _message_delta(self, event: dict[str, Any], chunks: list[Chunk]) -> None:
-        for block in self._blocks.values():
-            self._finish_block(block, chunks)
         if not self._message:
             raise DecodeError(f"{NAME}: message_delta before message_start")
         delta = event["delta"]
@@ -259,13 +256,15 @@ class ClaudeStream:
         reason = delta.get("stop_reason")
         chunks.append(
             Chunk(
-                finish_reason=None if reason is None else FINISH_REASONS.get(reason, "other"),
+                finish_reason=None if reason is None else finish_reason(reason, self._calls > 0),
                 usage=usage_of(usage),
                 raw=event,
             )
         )
 
     def _message_stop(self, event: dict[str, Any], chunks: list[Chunk]) -> None:
+        if any(block.open for block in self._blocks.values()):
+            raise DecodeError(f"{NAME}: message_stop inside a content block")
         self._whole()  # raises where message_start or the stop_reason is missing
         self.done = True
 
