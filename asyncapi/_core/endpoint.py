@@ -341,7 +341,7 @@ class Endpoint:
             rest = EXHAUSTED_S if isinstance(error, QuotaExhaustedError) else REVOKED_S
             key.park(now + rest, error.kind)
             self.emit(KeyParked(endpoint=self.name, key=key.name, reason=error.kind, seconds_s=rest))
-            self._reject_keyless(now)
+            self.reject_keyless()
         elif isinstance(error, OverloadedError) and error.retry_after is not None:
             rest = self.retry.spread(error.retry_after)
             self.cool_until = max(self.cool_until, now + rest)
@@ -354,8 +354,9 @@ class Endpoint:
                 if call.on_open == "fail":
                     self.reject(call, refusals.circuit_open(self, self.clock()))
 
-    def _reject_keyless(self, now: float) -> None:
-        """A key was parked: calls that have none left don't wait for it."""
+    def reject_keyless(self) -> None:
+        """A key was parked or removed: calls that have none left don't wait for it."""
+        now = self.clock()
         for call in self.queue.calls():
             if self.keys.wait(now, call.options.key, call.options.user) == math.inf:
                 self.reject(call, refusals.no_key(self, call, now))

@@ -72,6 +72,12 @@ class KeyState:
             wait = max(wait, self.rate.wait(now))
         return wait if wait > 0.0 else 0.0
 
+    def state(self, now: float) -> str:
+        """ "ready", "cooling", or why it is parked."""
+        if self.parked_until > now:
+            return self.reason
+        return "cooling" if self.cool_until > now else "ready"
+
     def cool(self, until: float) -> None:
         """Rest until then; a rest is never shortened."""
         self.cool_until = max(self.cool_until, until)

@@ -6,15 +6,24 @@ between the caller and the backend that translates it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import msgspec
 
-from asyncapi.types.messages import Message, Tool
+from asyncapi.types.messages import Message, Tool, ToolLike
 
-__all__ = ["ChatRequest", "EmbedRequest", "Extra", "ModelsRequest", "Priority", "Request", "RerankRequest"]
+__all__ = [
+    "ChatParameters",
+    "ChatRequest",
+    "EmbedRequest",
+    "Extra",
+    "ModelsRequest",
+    "Priority",
+    "Request",
+    "RerankRequest",
+]
 
 
 class Priority(IntEnum):
@@ -109,3 +118,30 @@ class ModelsRequest(Request, frozen=True, kw_only=True):
 
     operation: ClassVar[str] = "models"
     model: str = ""
+
+
+class ChatParameters(TypedDict, total=False):
+    """The parameters of a chat, as ``ChatRequest`` has them; ``stop`` may be one string."""
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    stop: str | Sequence[str]
+    seed: int | None
+    n: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    tools: Sequence[ToolLike]
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    response_format: str | Mapping[str, Any] | None
+    reasoning_effort: str | None
+    reasoning_budget: int | None
+    user_id: str | None
+    metadata: Mapping[str, str] | None
+    service_tier: str | None
+    unsupported: Literal["warn", "ignore", "error"]
+    extra: Extra | None

@@ -1,0 +1,286 @@
+"""The client: one object, one verb per kind of work."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Unpack, cast
+
+import msgspec
+
+from asyncapi._core.call import Call
+from asyncapi._core.endpoint import Endpoint as CoreEndpoint
+from asyncapi._core.mapping import Done, Source, map_calls
+from asyncapi._core.perform import perform
+from asyncapi._core.streaming import Stream
+from asyncapi.abc import Backend, Hook, Transport
+from asyncapi.config import Endpoint, Key, Settings, Timeout, load
+from asyncapi.errors import AsyncAPIError, ConfigError
+from asyncapi.runtime import OPTIONS, CallOptions, Runtime
+from asyncapi.telemetry.stats import Statistics
+from asyncapi.types.messages import MessageLike, as_messages, as_tools
+from asyncapi.types.requests import (
+    ChatParameters,
+    ChatRequest,
+    EmbedRequest,
+    Extra,
+    ModelsRequest,
+    Request,
+    RerankRequest,
+)
+from asyncapi.types.responses import ChatResponse, EmbedResponse, ModelsResponse, RerankResponse, Response
+
+__all__ = ["CallOptions", "ChatOptions", "Client", "Keys"]
+
+
+class ChatOptions(ChatParameters, CallOptions, total=False):
+    """The parameters of a chat and the options of its call."""
+
+
+class Client:
+    """Awaits AI services: one event loop, one interface, any number of endpoints.
+
+    Without ``endpoints`` every known backend is an endpoint, made when it is first asked for, with
+    keys and URL from the environment. One client serves one event loop; close it with ``async with``
+    or ``aclose``.
+
+    Args:
+        endpoints: Endpoints, or names of backends.
+        profile: "balanced", "high-throughput", "high-reliability" or "low-resource".
+        timeout: For calls that name none.
+        transport: Instead of HTTP, for tests or other protocols; not closed with the client.
+        backends: Backends of your own, found by their ``name``.
+        hooks: Told of every event, after the statistics.
+        log: Whether to write structlog events (quiet until logging is configured); or a structlog logger.
+        environment: Instead of the process environment.
+        seed: For jitter; None is different each time.
+
+    Raises:
+        ConfigError: Settings that can't be; the message says where and what to do.
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint | str] | None = None,
+        *,
+        profile: str | None = None,
+        timeout: Timeout | float | None = None,
+        transport: Transport | None = None,
+        backends: Iterable[Backend] = (),
+        hooks: Iterable[Hook] = (),
+        log: Any = True,
+        environment: Mapping[str, str] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._options: CallOptions = {} if timeout is None else {"timeout": timeout}
+        self._runtime = Runtime(
+            None if endpoints is None else [Endpoint(e) if isinstance(e, str) else e for e in endpoints],
+            profile or "balanced",
+            transport,
+            backends,
+            hooks,
+            log,
+            os.environ if environment is None else environment,
+            seed,
+        )
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str] = "asyncapi.toml", **settings: Any) -> Client:
+        """A client with the endpoints of a TOML file. ``settings`` are those of the constructor.
+
+        Raises:
+            ConfigError: The file is missing or wrong; the message names file, place and remedy.
+        """
+        loaded: Settings = load(path)
+        settings.setdefault("profile", loaded.profile)
+        return cls(loaded.endpoints or None, **settings)
+
+    async def __aenter__(self) -> Client:
+        self._runtime.bind()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Refuse what waits, stop every task, close every connection. Idempotent."""
+        await self._runtime.aclose()
+
+    def with_options(self, **options: Unpack[CallOptions]) -> Client:
+        """The same client with other defaults for its calls; it shares everything else."""
+        view = copy.copy(self)
+        view._options = cast(CallOptions, {**self._options, **options})
+        return view
+
+    # --- verbs --------------------------------------------------------------------------------
+
+    async def call(self, request: Request, **options: Unpack[CallOptions]) -> Response:
+        """Any request; ``request.model`` is ``endpoint:model``.
+
+        Raises:
+            AsyncAPIError: See ``asyncapi.errors``.
+        """
+        return await perform(self._call(request, options))
+
+    async def chat(
+        self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
+    ) -> ChatResponse:
+        """An answer to a conversation: a string, typed messages, or OpenAI-shaped dictionaries.
+
+        Raises:
+            AsyncAPIError: See ``asyncapi.errors``.
+        """
+        request, rest = _chat_request(model, messages, options)
+        return cast(ChatResponse, await perform(self._call(request, rest)))
+
+    def stream(
+        self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
+    ) -> Stream:
+        """The same, chunk by chunk: ``async with`` it, then ``async for chunk in stream``."""
+        request, rest = _chat_request(model, messages, options, stream=True)
+        return Stream(self._call(request, rest))
+
+    async def embed(
+        self,
+        model: str,
+        texts: str | Sequence[str],
+        *,
+        dimensions: int | None = None,
+        user_id: str | None = None,
+        extra: Extra | None = None,
+        **options: Unpack[CallOptions],
+    ) -> EmbedResponse:
+        """Vectors for texts. Calls awaited at the same time travel together; long lists are cut up."""
+        inputs = (texts,) if isinstance(texts, str) else tuple(texts)
+        if not inputs:
+            raise ConfigError("embed: texts is empty: give one text or more")
+        request = EmbedRequest(
+            model=model, inputs=inputs, dimensions=dimensions, user_id=user_id, extra=extra
+        )
+        return cast(EmbedResponse, await perform(self._call(request, options)))
+
+    async def rerank(
+        self,
+        model: str,
+        *,
+        query: str,
+        documents: Sequence[str],
+        top_n: int | None = None,
+        extra: Extra | None = None,
+        **options: Unpack[CallOptions],
+    ) -> RerankResponse:
+        """Documents by how well they answer the query, best first."""
+        request = RerankRequest(
+            model=model, query=query, documents=tuple(documents), top_n=top_n, extra=extra
+        )
+        return cast(RerankResponse, await perform(self._call(request, options)))
+
+    async def models(self, endpoint: str, **options: Unpack[CallOptions]) -> ModelsResponse:
+        """The models that a service offers; ``endpoint`` with or without a colon."""
+        request = ModelsRequest(model=endpoint if ":" in endpoint else f"{endpoint}:")
+        return cast(ModelsResponse, await perform(self._call(request, options)))
+
+    def map(
+        self, requests: Source, *, max_in_flight: int = 256, **options: Unpack[CallOptions]
+    ) -> AsyncIterator[Done]:
+        """Every request of a lazy source, results as they finish.
+
+        At most ``max_in_flight`` requests are read and not yet yielded, and never more for an endpoint
+        than its limit and queue hold. A call's error is its result; the others go on.
+        """
+        if max_in_flight < 1:
+            raise ConfigError(f"max_in_flight: expected 1 or more, got {max_in_flight}")
+
+        async def one(request: Request) -> Response:
+            return await self.call(request, **options)
+
+        return map_calls(requests, one, self._runtime.room, most=max_in_flight)
+
+    # --- looking and steering -----------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """Everything counted so far and what the endpoints are now, as a frozen value."""
+        return self._runtime.statistics()
+
+    def reset_statistics(self) -> None:
+        """Count from zero. What is in flight stays in flight."""
+        self._runtime.collector.reset()
+
+    def keys(self, endpoint: str) -> Keys:
+        """The keys of an endpoint, to add, remove, restore while running."""
+        return Keys(self._runtime, self._runtime.endpoint(endpoint))
+
+    def endpoints(self) -> tuple[str, ...]:
+        """The names of the endpoints made so far."""
+        return tuple(self._runtime.made)
+
+    def _call(self, request: Request, options: CallOptions) -> Call:
+        return self._runtime.call(request, cast(CallOptions, {**self._options, **options}))
+
+
+class Keys:
+    """The keys of one endpoint at work."""
+
+    def __init__(self, runtime: Runtime, endpoint: CoreEndpoint) -> None:
+        self._runtime = runtime
+        self._endpoint = endpoint
+
+    def names(self) -> tuple[str, ...]:
+        """The keys' names in order."""
+        return tuple(key.name for key in self._endpoint.keys.keys)
+
+    def add(self, key: Key) -> None:
+        """A further key, or a new secret under a known name. Calls under way keep the old one."""
+        ring = self._endpoint.keys
+        name = key.name or key.env or f"key-{len(ring.keys) + 1}"
+        resolved = self._runtime.resolve_key(self._endpoint.name, msgspec.structs.replace(key, name=name))
+        if [old.name for old in ring.keys] == [""]:
+            ring.remove("")  # the nameless stand-in of an endpoint without keys
+        ring.add(self._runtime.key_state(self._endpoint.name, self._endpoint.backend, resolved))
+        self._endpoint.worker.kick()
+
+    def remove(self, name: str) -> None:
+        """Take a key out. Calls under way finish with it; calls that could only use it are refused.
+
+        Raises:
+            ConfigError: There is no key of that name.
+        """
+        if not self._endpoint.keys.remove(name):
+            raise ConfigError(f"{self._endpoint.name} has no key {name!r}; it has {', '.join(self.names())}")
+        self._endpoint.reject_keyless()
+
+    def restore(self, name: str) -> None:
+        """Put a parked or cooling key back to work at once.
+
+        Raises:
+            ConfigError: There is no key of that name.
+        """
+        for key in self._endpoint.keys.keys:
+            if key.name == name:
+                key.restore()
+                self._endpoint.worker.kick()
+                return
+        raise ConfigError(f"{self._endpoint.name} has no key {name!r}; it has {', '.join(self.names())}")
+
+
+def _chat_request(
+    model: str, messages: str | Sequence[MessageLike], options: ChatOptions, *, stream: bool = False
+) -> tuple[ChatRequest, CallOptions]:
+    try:
+        typed = as_messages(messages)
+        if not options:
+            return ChatRequest(model=model, messages=typed, stream=stream), {}
+        values: dict[str, Any] = {name: value for name, value in options.items() if name not in OPTIONS}
+        if "tools" in values:
+            values["tools"] = as_tools(values["tools"])
+        if "stop" in values:
+            stop = values["stop"]
+            values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+        request = ChatRequest(model=model, messages=typed, stream=stream, **values)
+    except (ValueError, TypeError) as error:
+        raise error if isinstance(error, AsyncAPIError) else ConfigError(f"chat: {error}") from error
+    return request, cast(CallOptions, {name: value for name, value in options.items() if name in OPTIONS})

@@ -1,0 +1,358 @@
+"""What a client and its views share: the endpoints, put together from settings, policies and core.
+
+This is the only place where parts are put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+import msgspec
+
+from asyncapi._core.call import Call, Options
+from asyncapi._core.endpoint import Endpoint as CoreEndpoint
+from asyncapi._core.endpoint import Parts
+from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
+from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
+from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Timeout, resolve
+from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, UnknownModelError
+from asyncapi.policies.fairness import Fair, Strict
+from asyncapi.policies.keys import KeyRing, KeyState
+from asyncapi.policies.limits import FixedLimit
+from asyncapi.policies.retry import RetryBudget, RetryPolicy
+from asyncapi.telemetry.stats import Collector, Live, Statistics
+from asyncapi.types.events import Event
+from asyncapi.types.requests import Priority, Request
+from asyncapi.types.responses import Response
+from asyncapi.types.wire import Service, WireRequest, WireResponse
+from asyncapi.wire.errors import error_for
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+__all__ = ["OPTIONS", "CallOptions", "Runtime"]
+
+
+class CallOptions(TypedDict, total=False):
+    """What a caller may say of any call, beside the request.
+
+    ``timeout`` is a ``Timeout``, or seconds in total, or None for no limit in total. ``key`` pins the
+    call to the key of that name, ``user`` prefers the keys reserved for that user, ``tenant`` is the
+    flow that shares the queue fairly with others, ``tag`` a label in the statistics.
+    """
+
+    priority: Priority
+    timeout: Timeout | float | None
+    request_id: str
+    key: str | None
+    user: str | None
+    tenant: str
+    tag: str
+    on_open: OnOpen | None
+
+
+OPTIONS = frozenset(CallOptions.__annotations__)
+
+
+class Runtime:
+    """What a client and its views share.
+
+    State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` so far; the ``_http``
+    transport once needed; ``_count`` for request ids; ``_closed``.
+    """
+
+    def __init__(
+        self,
+        endpoints: list[Endpoint] | None,
+        profile: str,
+        transport: Transport | None,
+        backends: Iterable[Backend],
+        hooks: Iterable[Hook],
+        log: Any,
+        environment: Mapping[str, str],
+        seed: int | None,
+    ) -> None:
+        self._profile = profile
+        self._transport = transport
+        self._environment = environment
+        self._random = random.Random(seed)
+        self._own = {backend.name: _complete(backend) for backend in backends}
+        self._given = endpoints is not None
+        self._settings: dict[str, Endpoint] = {}
+        self._resolved: dict[str, Resolved] = {}
+        for endpoint in endpoints or ():
+            name = endpoint.name or endpoint.backend
+            if name in self._settings:
+                raise ConfigError(f"two endpoints are called {name!r}; give one of them another name")
+            self._settings[name] = endpoint
+            self._resolve(name)  # whatever is wrong is said now, not at the first call
+        self.collector = Collector()
+        self._hooks: list[Hook] = [self.collector, *hooks]
+        if log is not False and log is not None:
+            from asyncapi.telemetry.log import LogHook  # structlog takes 40 ms to import
+
+            self._hooks.append(LogHook(None if log is True else log))
+        self.made: dict[str, CoreEndpoint] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock: Callable[[], float] = time.monotonic
+        self._http: Transport | None = None
+        self._prefix = f"req_{secrets.token_hex(6)}_"
+        self._count = 0
+        self._closed = False
+
+    # --- calls --------------------------------------------------------------------------------
+
+    def call(self, request: Request, options: CallOptions) -> Call:
+        """A call on its way: its endpoint found, its options applied, its id given."""
+        self.bind()
+        name, colon, model = request.model.partition(":")
+        endpoint = self.made.get(name) or self.endpoint(name, request.model if not colon else "")
+        if request.operation not in endpoint.backend.service.operations:
+            raise unsupported_operation(endpoint.backend.name, request.operation)
+        request = msgspec.structs.replace(request, model=model)
+        call_id = options.get("request_id") or ""
+        if not call_id:
+            self._count += 1
+            call_id = f"{self._prefix}{self._count:x}"
+        return Call(endpoint, request, _options(endpoint, options) if options else _DEFAULT, call_id)
+
+    def room(self, request: Request) -> tuple[str, int]:
+        """A request's endpoint, and how many calls it holds."""
+        endpoint = self.endpoint(request.model.partition(":")[0])
+        return endpoint.name, endpoint.semaphore.limit.value + endpoint.queue.bound
+
+    def bind(self) -> None:
+        """Belong to the running loop, or say that another one has it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and not self._closed:
+            return
+        if self._closed:
+            raise ClientClosedError("the client is closed: nothing was sent; make a new one")
+        if self._loop is not None:
+            raise ConfigError(
+                "this client belongs to another event loop; a client serves one loop: make one for each "
+                "asyncio.run, thread or forked worker, inside it"
+            )
+        self._loop = loop
+        # uvloop's own clock has a grain of 1 ms; the monotonic clock has the same origin.
+        self._clock = time.monotonic if type(loop).__module__.startswith("uvloop") else loop.time
+
+    # --- endpoints ----------------------------------------------------------------------------
+
+    def endpoint(self, name: str, bare_model: str = "") -> CoreEndpoint:
+        """The endpoint of that name, or the one with that backend, made if need be."""
+        endpoint = self.made.get(name)
+        if endpoint is None:
+            self.bind()
+            found = self._find(name, bare_model)
+            endpoint = self.made.get(found) or self._make(found)
+            self.made[found] = endpoint
+        return endpoint
+
+    def _find(self, name: str, bare_model: str) -> str:
+        if name in self._settings:
+            return name
+        if self._given:
+            same = [n for n, e in self._settings.items() if e.backend == name]
+            if len(same) == 1:
+                return same[0]
+            if same:
+                raise UnknownModelError(
+                    f"{name!r} is served by several endpoints: name one of {', '.join(same)}"
+                )
+        elif name in BACKENDS or name in self._own:
+            self._settings[name] = Endpoint(name)
+            try:
+                self._resolve(name)
+            except ConfigError:
+                del self._settings[name]
+                raise
+            return name
+        raise self._unknown(name, bare_model)
+
+    def _unknown(self, name: str, bare_model: str) -> UnknownModelError:
+        known = sorted(self._settings if self._given else {*BACKENDS, *self._own})
+        if bare_model:
+            return UnknownModelError(
+                f"model {bare_model!r} has no prefix: write provider:model, such as {known[0]}:{bare_model}"
+            )
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return UnknownModelError(f"no endpoint is called {name!r}; {hint}there are {', '.join(known)}")
+
+    def _backend(self, name: str) -> ServiceBackend:
+        own = self._own.get(name)
+        return own if own is not None else _complete(get_backend(name))
+
+    def _resolve(self, name: str) -> Resolved:
+        settings = self._settings[name]
+        service = self._backend(settings.backend).service
+        resolved = resolve(settings, service, profile=self._profile, environment=self._environment)
+        self._resolved[name] = resolved
+        return resolved
+
+    def _make(self, name: str) -> CoreEndpoint:
+        settings = self._resolved[name]
+        backend = self._backend(settings.backend)
+        keys = [self.key_state(name, backend, key) for key in settings.keys]
+        return CoreEndpoint(
+            Parts(
+                name=name,
+                backend=backend,
+                transport=self._transport_for(backend.service),
+                base_url=_normal_url(backend, settings.base_url),
+                keys=KeyRing(keys or [KeyState("", headers=self._headers(settings))], settings.strategy),
+                limit=FixedLimit(settings.limit),
+                order=Strict() if settings.strict else Fair(),
+                queue_size=settings.queue_size,
+                retry=RetryPolicy(settings.retry, self._random),
+                budget=RetryBudget(settings.retry.budget, settings.retry.reserve),
+                breaker=settings.breaker,
+                batch=settings.batch,
+                timeout=settings.timeout,
+                on_open=settings.on_open,
+                clock=self._clock,
+                emit=self._emit,
+                detail=any(hook.detail for hook in self._hooks),
+                pace=_pace(settings.requests_per_second),
+            )
+        )
+
+    def key_state(self, name: str, backend: Backend, key: ResolvedKey) -> KeyState:
+        """A key as the scheduler holds it: the headers that carry it, not the secret."""
+        return KeyState(
+            key.name,
+            backend.authorize(key.secret),
+            headers=self._headers(self._resolved[name]),
+            weight=key.weight,
+            requests_per_minute=key.requests_per_minute,
+            users=key.users,
+        )
+
+    def resolve_key(self, name: str, key: Key) -> ResolvedKey:
+        """A key added while running, its variable read now."""
+        settings = msgspec.structs.replace(self._settings[name], keys=(key,))
+        service = self._backend(settings.backend).service
+        resolved = resolve(settings, service, profile=self._profile, environment=self._environment)
+        return resolved.keys[0]
+
+    def _headers(self, settings: Resolved) -> dict[str, str]:
+        """What every request of an endpoint has: made once."""
+        return {"Content-Type": "application/json", **settings.headers}
+
+    def _transport_for(self, service: Service) -> Transport:
+        if self._transport is not None:
+            return self._transport
+        if self._http is None:
+            from asyncapi.transports.http import HTTPTransport  # aiohttp takes 250 ms to import
+
+            self._http = HTTPTransport()
+        return self._http
+
+    # --- the rest -----------------------------------------------------------------------------
+
+    def _emit(self, event: Event) -> None:
+        for hook in self._hooks:
+            if event.detail and not hook.detail:
+                continue
+            try:
+                hook.on_event(event)
+            except Exception as error:  # noqa: BLE001  a hook's bug must not fail a call; it is reported
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"hook {hook!r} failed on {event.name}", "exception": error}
+                )
+
+    def statistics(self) -> Statistics:
+        now = self._clock()
+        return self.collector.snapshot({name: _live(e, now) for name, e in self.made.items()})
+
+    async def aclose(self) -> None:
+        self._closed = True
+        for endpoint in self.made.values():
+            await endpoint.aclose()
+        if self._http is not None:
+            await self._http.aclose()
+
+
+_DEFAULT = Options()
+
+
+def _options(endpoint: CoreEndpoint, given: CallOptions) -> Options:
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in OPTIONS}
+    if "timeout" in values and not isinstance(values["timeout"], Timeout):
+        values["timeout"] = msgspec.structs.replace(endpoint.timeout, total=values["timeout"])
+    return Options(**values)
+
+
+def _pace(per_second: float | None) -> AsyncLimiter | None:
+    if per_second is None:
+        return None
+    from aiolimiter import AsyncLimiter
+
+    return AsyncLimiter(1, 1.0 / per_second)
+
+
+def _normal_url(backend: Backend, url: str) -> str:
+    normalise = getattr(backend, "normalise_url", None)
+    return str(normalise(url)).rstrip("/") if normalise is not None else url
+
+
+def _live(endpoint: CoreEndpoint, now: float) -> Live:
+    return Live(
+        backend=endpoint.backend.name,
+        waiting=endpoint.queue.qsize(),
+        queue_size=endpoint.queue.bound,
+        in_flight=endpoint.semaphore.in_flight,
+        peak_in_flight=endpoint.semaphore.peak,
+        limit=endpoint.semaphore.limit.value,
+        breaker=endpoint.breaker.state.value,
+        keys={key.name: (key.in_flight, key.state(now)) for key in endpoint.keys.keys},
+    )
+
+
+def _complete(backend: Backend) -> ServiceBackend:
+    """A backend with everything that it may have, whatever it brings itself."""
+    if isinstance(backend, ServiceBackend):
+        return backend
+    return cast(ServiceBackend, _Completed(backend))
+
+
+class _Completed:
+    """A user's backend of four members, with defaults for the others."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.name = backend.name
+        self.service: Service = getattr(backend, "service", None) or Service(
+            name=backend.name,
+            operations=getattr(backend, "operations", frozenset({"chat"})),
+            base_url=getattr(backend, "base_url", ""),
+            key_env=(f"{backend.name.upper()}_API_KEY",),
+            url_env=(f"{backend.name.upper()}_BASE_URL",),
+            needs_key=False,
+        )
+
+    def encode(self, request: Request, /) -> WireRequest:
+        return self._backend.encode(request)
+
+    def authorize(self, secret: str, /) -> Mapping[str, str]:
+        return self._backend.authorize(secret)
+
+    def decode(self, request: Request, reply: WireResponse, /) -> Response:
+        return self._backend.decode(request, reply)
+
+    def error(self, reply: WireResponse, /) -> AsyncAPIError:
+        own = getattr(self._backend, "error", None)
+        return own(reply) if own is not None else error_for(reply, service=self.name)
+
+    def stream(self, request: Request, reply: WireResponse, /) -> Any:
+        own = getattr(self._backend, "stream", None)
+        if own is None:
+            raise ConfigError(f"backend {self.name} has no stream(): use chat() instead of stream()")
+        return own(request, reply)

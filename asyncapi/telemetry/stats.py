@@ -1,0 +1,421 @@
+"""Usage statistics: plain counters, read as one frozen value.
+
+Memory is bounded whatever callers send: of models and of tags the first ``MOST_NAMES`` are counted by
+name, the rest together as "other".
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from asyncapi.types.events import (
+    BatchFlushed,
+    BreakerChanged,
+    CallFinished,
+    Event,
+    RetryScheduled,
+    VerdictGiven,
+)
+from asyncapi.types.usage import Usage
+
+__all__ = [
+    "Batches",
+    "BreakerStatistics",
+    "Calls",
+    "Collector",
+    "EndpointStatistics",
+    "KeyStatistics",
+    "Live",
+    "ModelStatistics",
+    "Percentiles",
+    "QueueStatistics",
+    "Statistics",
+    "Tokens",
+]
+
+MOST_NAMES = 200
+_GROWTH = 1.1
+_MIDDLE = math.sqrt(_GROWTH)  # a bucket is told by its middle
+#: Upper bounds of the histogram's buckets: 0.1 ms to about 3 h, each a tenth above the last (seconds).
+_BOUNDS = [1e-4 * _GROWTH**i for i in range(194)]
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A distribution of times. Units: seconds; None without any. Exact to 5 %."""
+
+    count: int = 0
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens added up; what a service did not report is not in it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+class Calls(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls ended. ``refused`` were never sent; ``failures`` counts failed and refused by kind."""
+
+    succeeded: int = 0
+    failed: int = 0
+    refused: int = 0
+    cancelled: int = 0
+    failures: Mapping[str, int] = {}
+
+    @property
+    def finished(self) -> int:
+        """All of them."""
+        return self.succeeded + self.failed + self.refused + self.cancelled
+
+
+class KeyStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One key: requests sent with it, how they ended, what they used, and how the key is now."""
+
+    requests: int = 0
+    ok: int = 0
+    throttled: int = 0
+    failed: int = 0
+    usage: Tokens = Tokens()
+    in_flight: int = 0
+    state: str = "removed"
+
+
+class ModelStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One model (or tag): calls and tokens."""
+
+    succeeded: int = 0
+    failed: int = 0
+    usage: Tokens = Tokens()
+
+
+class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The queue now, and how long calls waited in it."""
+
+    waiting: int = 0
+    size: int = 0
+    wait: Percentiles = Percentiles()
+
+
+class BreakerStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The breaker now, and how often it opened."""
+
+    state: str = "closed"
+    opened: int = 0
+
+
+class Batches(msgspec.Struct, frozen=True, kw_only=True):
+    """How many batches were sent, with how many calls in them."""
+
+    count: int = 0
+    calls: int = 0
+
+
+class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for."""
+
+    backend: str = ""
+    calls: Calls = Calls()
+    requests: int = 0
+    retries: int = 0
+    usage: Tokens = Tokens()
+    queue: QueueStatistics = QueueStatistics()
+    service_time: Percentiles = Percentiles()
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    limit: int = 0
+    breaker: BreakerStatistics = BreakerStatistics()
+    batches: Batches = Batches()
+    keys: Mapping[str, KeyStatistics] = {}
+    models: Mapping[str, ModelStatistics] = {}
+    tags: Mapping[str, ModelStatistics] = {}
+
+    @property
+    def queue_wait(self) -> Percentiles:
+        """How long calls waited for their lease."""
+        return self.queue.wait
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything counted since the client was made or ``reset_statistics`` was called."""
+
+    endpoints: Mapping[str, EndpointStatistics] = {}
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint is at this moment, for the snapshot. ``keys``: name to (in flight, state)."""
+
+    backend: str
+    waiting: int
+    queue_size: int
+    in_flight: int
+    peak_in_flight: int
+    limit: int
+    breaker: str
+    keys: Mapping[str, tuple[int, str]]
+
+
+_COUNTS = tuple(Tokens.__struct_fields__)
+
+
+class _Tally:
+    """Counters of one key, model or tag. State: all of its slots."""
+
+    __slots__ = ("counts", "failed", "ok", "requests", "throttled")
+
+    def __init__(self) -> None:
+        self.requests = self.ok = self.throttled = self.failed = 0
+        self.counts = [0, 0, 0, 0, 0]
+
+    def add(self, usage: Usage) -> None:
+        counts = self.counts
+        counts[0] += usage.input_tokens or 0
+        counts[1] += usage.output_tokens or 0
+        counts[2] += usage.cache_read_tokens or 0
+        counts[3] += usage.cache_write_tokens or 0
+        counts[4] += usage.reasoning_tokens or 0
+
+    def tokens(self) -> Tokens:
+        return Tokens(**dict(zip(_COUNTS, self.counts, strict=True)))
+
+    def as_model(self) -> ModelStatistics:
+        return ModelStatistics(succeeded=self.ok, failed=self.failed, usage=self.tokens())
+
+
+class _Times:
+    """A histogram in log-spaced buckets. State: all of its slots."""
+
+    __slots__ = ("buckets", "count", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(_BOUNDS) + 1)
+        self.count = 0
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.buckets[bisect_left(_BOUNDS, seconds)] += 1
+        self.count += 1
+        self.total += seconds
+
+    def percentiles(self) -> Percentiles:
+        if not self.count:
+            return Percentiles()
+        return Percentiles(
+            count=self.count,
+            mean=self.total / self.count,
+            p50=self._at(0.50),
+            p95=self._at(0.95),
+            p99=self._at(0.99),
+        )
+
+    def _at(self, share: float) -> float:
+        rank = share * self.count
+        place = bisect_left(list(accumulate(self.buckets)), rank)
+        if place == 0:
+            return 0.0  # below a tenth of a millisecond: no wait at all
+        bound: float = _BOUNDS[min(place, len(_BOUNDS) - 1)]
+        return bound / _MIDDLE
+
+
+class _Endpoint:
+    """Counters of one endpoint. State: all of its slots."""
+
+    __slots__ = (
+        "batched",
+        "batches",
+        "cancelled",
+        "failures",
+        "keys",
+        "models",
+        "opened",
+        "refused",
+        "retries",
+        "service",
+        "succeeded",
+        "tags",
+        "wait",
+    )
+
+    def __init__(self) -> None:
+        self.succeeded = self.refused = self.cancelled = self.retries = 0
+        self.batches = self.batched = self.opened = 0
+        self.failures: dict[str, int] = {}
+        self.keys: dict[str, _Tally] = {}
+        self.models: dict[str, _Tally] = {}
+        self.tags: dict[str, _Tally] = {}
+        self.wait = _Times()
+        self.service = _Times()
+
+
+_REFUSED = frozenset(
+    {
+        "queue_full",
+        "circuit_open",
+        "no_key",
+        "deadline_exceeded",
+        "budget_exceeded",
+        "closed",
+        "config",
+        "refused",
+    }
+)
+
+
+class Collector:
+    """A hook that counts.
+
+    State: ``_endpoints``, the counters by endpoint.
+    """
+
+    detail = False
+
+    def __init__(self) -> None:
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._handlers: dict[type[Event], Callable[[Any, Any], None]] = {
+            CallFinished: self._call_finished,
+            VerdictGiven: self._verdict_given,
+            RetryScheduled: self._retry_scheduled,
+            BatchFlushed: self._batch_flushed,
+            BreakerChanged: self._breaker_changed,
+        }
+
+    def on_event(self, event: Event, /) -> None:
+        """Count it."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            counters = self._endpoints.get(event.endpoint)
+            if counters is None:
+                counters = self._endpoints[event.endpoint] = _Endpoint()
+            handler(counters, event)
+
+    def reset(self) -> None:
+        """Count from zero."""
+        self._endpoints.clear()
+
+    def snapshot(self, live: Mapping[str, Live]) -> Statistics:
+        """All counters as a frozen value, with what the endpoints are at this moment."""
+        return Statistics(
+            endpoints={
+                name: _freeze(self._endpoints.get(name) or _Endpoint(), now) for name, now in live.items()
+            }
+        )
+
+    # --- counting -----------------------------------------------------------------------------
+
+    def _call_finished(self, counters: _Endpoint, event: CallFinished) -> None:
+        outcome = event.outcome
+        model = _named(counters.models, event.model)
+        tag = _named(counters.tags, event.tag) if event.tag else None
+        counters.wait.add(event.queue_wait_s)
+        if outcome == "ok":
+            counters.succeeded += 1
+            model.ok += 1
+            if tag is not None:
+                tag.ok += 1
+            if event.usage is not None:
+                model.add(event.usage)
+                if event.key or event.attempts:
+                    _named(counters.keys, event.key).add(event.usage)
+                if tag is not None:
+                    tag.add(event.usage)
+        elif outcome == "cancelled":
+            counters.cancelled += 1
+        else:
+            counters.refused += outcome in _REFUSED
+            counters.failures[outcome] = counters.failures.get(outcome, 0) + 1
+            model.failed += 1
+            if tag is not None:
+                tag.failed += 1
+
+    def _verdict_given(self, counters: _Endpoint, event: VerdictGiven) -> None:
+        key = _named(counters.keys, event.key)
+        key.requests += 1
+        if event.verdict == "ok":
+            key.ok += 1
+            counters.service.add(event.service_s)
+        elif event.verdict == "throttled":
+            key.throttled += 1
+        elif event.error:
+            key.failed += 1
+
+    def _retry_scheduled(self, counters: _Endpoint, event: RetryScheduled) -> None:
+        counters.retries += 1
+
+    def _batch_flushed(self, counters: _Endpoint, event: BatchFlushed) -> None:
+        counters.batches += 1
+        counters.batched += event.items
+
+    def _breaker_changed(self, counters: _Endpoint, event: BreakerChanged) -> None:
+        counters.opened += event.new == "open"
+
+
+def _named(tallies: dict[str, _Tally], name: str) -> _Tally:
+    tally = tallies.get(name)
+    if tally is None:
+        if len(tallies) >= MOST_NAMES:
+            name = "other"
+        tally = tallies.setdefault(name, _Tally())
+    return tally
+
+
+def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
+    failed = sum(counters.failures.values())
+    totals = [sum(column) for column in zip(*(m.counts for m in counters.models.values()), strict=True)]
+    return EndpointStatistics(
+        backend=live.backend,
+        calls=Calls(
+            succeeded=counters.succeeded,
+            failed=failed - counters.refused,
+            refused=counters.refused,
+            cancelled=counters.cancelled,
+            failures=dict(counters.failures),
+        ),
+        requests=sum(key.requests for key in counters.keys.values()),
+        retries=counters.retries,
+        usage=Tokens(**dict(zip(_COUNTS, totals, strict=False))),
+        queue=QueueStatistics(waiting=live.waiting, size=live.queue_size, wait=counters.wait.percentiles()),
+        service_time=counters.service.percentiles(),
+        in_flight=live.in_flight,
+        peak_in_flight=live.peak_in_flight,
+        limit=live.limit,
+        breaker=BreakerStatistics(state=live.breaker, opened=counters.opened),
+        batches=Batches(count=counters.batches, calls=counters.batched),
+        keys=_freeze_keys(counters, live),
+        models={name: tally.as_model() for name, tally in counters.models.items()},
+        tags={name: tally.as_model() for name, tally in counters.tags.items()},
+    )
+
+
+def _freeze_keys(counters: _Endpoint, live: Live) -> dict[str, KeyStatistics]:
+    nothing = _Tally()
+    frozen = {}
+    for name in [*live.keys, *(name for name in counters.keys if name not in live.keys)]:
+        tally = counters.keys.get(name, nothing)
+        in_flight, state = live.keys.get(name, (0, "removed"))
+        frozen[name] = KeyStatistics(
+            requests=tally.requests,
+            ok=tally.ok,
+            throttled=tally.throttled,
+            failed=tally.failed,
+            usage=tally.tokens(),
+            in_flight=in_flight,
+            state=state,
+        )
+    return frozen
