@@ -5,7 +5,6 @@ The descriptions are ``msgspec.Meta`` annotations at the fields of the settings.
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -143,6 +142,8 @@ def shown(value: object, field: str = "") -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, else all of them."""
+    import difflib  # here, as programs without mistakes start faster
+
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     if near and len(names) > 8:  # too many to read

@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,6 +85,8 @@ def load(path: str | os.PathLike[str]) -> Settings:
         ConfigError: It can't be read, is not TOML, or a value is wrong: names file, path (line where
             the syntax is wrong), what was expected, and what it got unless that might be a secret.
     """
+    import tomllib  # here, as most programs start without a file
+
     source = os.fspath(path)
     try:
         text = Path(path).read_text(encoding="utf-8")
