@@ -28,6 +28,7 @@ from enum import Enum
 import msgspec
 
 from asyncapi.config import Breaker
+from asyncapi.policies.rates import EPSILON_S
 from asyncapi.policies.verdict import Verdict
 
 __all__ = ["CircuitBreaker", "Permit", "State"]
@@ -84,17 +85,18 @@ class CircuitBreaker:
         return len(self._probes)
 
     def wait(self, now: float) -> float:
-        """Seconds until ``take`` may be called: 0.0 is now, infinity is "when a probe comes back"."""
+        """Seconds until ``take`` may be called, or until it is worth asking again: 0.0 is now."""
         if self.state is State.CLOSED:
             return 0.0
         if self.state is State.OPEN:
-            return max(0.0, self.until - now)
+            rest = self.until - now
+            return rest if rest > EPSILON_S else 0.0
         if len(self._probes) < self.settings.probes:
             return 0.0
         # A probe that hangs for longer than the service was given rest counts as failed, so that
         # a silent service can't hold the breaker half-open for as long as a call may last.
         hung_at = self._probes[0] + self._rest()
-        if now >= hung_at:
+        if hung_at - now <= EPSILON_S:
             self._open(now, "a probe did not come back")
             return self.until - now
         return hung_at - now

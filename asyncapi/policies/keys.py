@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from asyncapi.config import KeyStrategy
-from asyncapi.policies.rates import GCRA, per_minute
+from asyncapi.policies.rates import EPSILON_S, GCRA, per_minute
 
 __all__ = ["KeyRing", "KeyState"]
 
@@ -22,7 +22,8 @@ class KeyState:
     secret itself is not kept, and the repr shows neither.
 
     State: ``in_flight``; ``cool_until`` and ``parked_until`` with its ``reason`` (clock seconds);
-    ``throttles`` in a row; ``current``, its place in the weighted rotation; its ``rate``.
+    ``throttles`` in a row; ``turn``, when it last went, and ``current``, its place in the weighted
+    rotation; its ``rate``.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class KeyState:
         "rate",
         "reason",
         "throttles",
+        "turn",
         "users",
         "weight",
     )
@@ -60,6 +62,7 @@ class KeyState:
         self.throttles = 0
         self.cool_until = self.parked_until = -math.inf
         self.reason = ""
+        self.turn = 0
         self.current = 0.0
 
     def __repr__(self) -> str:
@@ -70,7 +73,7 @@ class KeyState:
         wait = self.cool_until - now
         if self.rate is not None:
             wait = max(wait, self.rate.wait(now))
-        return wait if wait > 0.0 else 0.0
+        return wait if wait > EPSILON_S else 0.0
 
     def state(self, now: float) -> str:
         """ "ready", "cooling", or why it is parked."""
@@ -96,14 +99,14 @@ class KeyState:
 class KeyRing:
     """The keys of one endpoint.
 
-    State: ``keys`` in order, and where the rotation ``_next`` begins. An endpoint without keys has
-    one nameless key, so that every lease holds one.
+    State: ``keys`` in order, and the number of ``_turns`` that were given. An endpoint without keys
+    has one nameless key, so that every lease holds one.
     """
 
     def __init__(self, keys: Iterable[KeyState], strategy: KeyStrategy = "round_robin") -> None:
         self.keys = list(keys)
         self.strategy = strategy
-        self._next = 0
+        self._turns = 0
 
     def candidates(self, name: str | None, user: str | None) -> list[KeyState]:
         """The keys that a call may use: the pinned one, those of its user, or those of nobody."""
@@ -151,17 +154,14 @@ class KeyRing:
         ready = [
             key for key in self.candidates(name, user) if key.parked_until <= now and key.wait(now) == 0.0
         ]
-        if self.strategy == "least_loaded":
-            return min(self._rotated(ready), key=_load)
         if self.strategy == "weighted":
             return self._smooth(ready)
-        return self._rotated(ready)[0]
-
-    def _rotated(self, ready: list[KeyState]) -> list[KeyState]:
-        """The ready keys, beginning after the one that began last time."""
-        self._next += 1
-        start = (self._next - 1) % len(ready)
-        return ready[start:] + ready[:start]
+        # The longest unused goes first: a position in the list would be moved by calls that choose
+        # among other keys, and leave some keys out for as long as calls alternate.
+        key = min(ready, key=_load_and_turn if self.strategy == "least_loaded" else _turn)
+        self._turns += 1
+        key.turn = self._turns
+        return key
 
     @staticmethod
     def _smooth(ready: list[KeyState]) -> KeyState:
@@ -175,8 +175,12 @@ class KeyRing:
         return best
 
 
-def _load(key: KeyState) -> float:
-    return key.in_flight / key.weight
+def _turn(key: KeyState) -> int:
+    return key.turn
+
+
+def _load_and_turn(key: KeyState) -> tuple[float, int]:
+    return key.in_flight / key.weight, key.turn
 
 
 def _current(key: KeyState) -> float:
