@@ -4,6 +4,11 @@ They speak the dialects of OpenAI, Groq, vLLM, OPEA, Claude, Ollama and Hugging 
 with rate limits, service times and faults, and keep a record of all that they receive. Nothing here is shared
 with the client that it checks.
 
+Words that steer the answers: a user text with ``tool`` (``tools``) gets one tool call (two) when the request
+declares tools; a model whose name begins with ``missing`` does not exist; a text with ``<poison>`` fails the
+whole embedding or rerank request that it came in. Any other model name is served, and four characters are a
+token.
+
 Map: ``server`` the emulator · ``service`` the way of one request · ``delivery`` sending and cutting ·
 ``dialects`` one module a service · ``answers``, ``schemas``, ``vectors`` what is said · ``timing``,
 ``limits``, ``faults``, ``records``, ``headers`` as their names say · ``exchange`` the shapes in between.

@@ -56,13 +56,18 @@ class Problem(Exception):
 class Ask:
     """One request as a dialect sees it.
 
+    ``tail`` is what the path has below its route; ``body`` is empty where ``raw`` is no JSON object.
+
     Units: ``now`` is in seconds since 1970, ``serial`` counts the requests of this emulator from 1.
     """
 
+    method: str
     path: str
     tail: str
+    query: Mapping[str, str]
     headers: Mapping[str, str]
     body: Json
+    raw: bytes
     seed: int
     now: float
     serial: int

@@ -4,7 +4,7 @@ import os
 from collections import Counter, deque
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
+from io import FileIO
 
 import orjson
 
@@ -94,11 +94,17 @@ class Records:
 
     def __init__(self, limit: int | None, journal: str | os.PathLike[str] | None) -> None:
         self._visits: deque[Visit] = deque(maxlen=limit)
-        # Unbuffered and in append mode: a line is in the file before its request is answered.
-        self._journal = None if journal is None else Path(journal).open("ab", buffering=0)  # noqa: SIM115
+        self._journal_path = journal
+        self._journal: FileIO | None = None
         self.in_flight: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
         self.clear()
+
+    def open(self) -> None:
+        """Open the journal, if there is one."""
+        if self._journal_path is not None:
+            # Unbuffered and in append mode: a line is in the file before its request is answered.
+            self._journal = FileIO(self._journal_path, "ab")
 
     def clear(self) -> None:
         """Forget everything but the requests that are still in flight."""

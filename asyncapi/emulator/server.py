@@ -18,7 +18,7 @@ from asyncapi.emulator.timing import Timing
 
 
 class Emulator:
-    """Pretend AI services on one port, each below a path of its own.
+    """Pretend AI services on one port, each below a path of its own. An emulator runs once.
 
     Args:
         seed: Answers, vectors and service times are functions of it.
@@ -77,6 +77,7 @@ class Emulator:
         return app
 
     async def _on_startup(self, app: web.Application) -> None:
+        self._records.open()
         self._service.restart_clock()
 
     async def _on_cleanup(self, app: web.Application) -> None:

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from asyncapi.emulator import delivery
-from asyncapi.emulator.answers import last_user_text, question_digest, text_of
+from asyncapi.emulator.answers import question_digest
 from asyncapi.emulator.dialects import Dialect
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble
 from asyncapi.emulator.faults import PLAIN_NEIGHBOUR, Fault, FaultPlan
@@ -116,15 +116,14 @@ class Service:
         body, readable = _parsed(raw)
         self._serial += 1
         key = dialect.key(request.headers)
-        model = body.get("model")
         visit = Visit(
             self.now(),
             dialect.name,
             "/" + path,
             key,
             next((request.headers[name] for name in _ID_HEADERS if name in request.headers), ""),
-            model if isinstance(model, str) else "",
-            question_digest(_asked(body)),
+            dialect.model_in(path, body),
+            question_digest(dialect.question_in(body)),
             len(raw),
         )
         if self._in_outage():
@@ -201,13 +200,12 @@ class Service:
         """Admit, compose, take the time that it takes, send."""
         try:
             self._admit(arrival, account)
-            reply = self._composed(arrival)
+            reply = self._charged(arrival, self._composed(arrival), account)
         except Problem as problem:
             reply = self._refused(arrival, problem)
-        reply = self._charged(arrival, reply, account)
         if reply.frames is None and fault is not None:
             fault = PLAIN_NEIGHBOUR.get(fault, fault)
-            if fault is Fault.SERVER_ERROR:
+            if fault is Fault.SERVER_ERROR and reply.status == 200:
                 reply = self._refused(arrival, Problem(*_REFUSALS[fault]))
         self._finished(arrival, reply, account)
         if reply.status != 200:
@@ -240,20 +238,43 @@ class Service:
             raise Problem(_over_limit(dialect), "Too many concurrent requests.")
 
     def _composed(self, arrival: Arrival) -> Reply:
+        """What the dialect says, be it a refusal."""
+        try:
+            return self._handled(arrival)
+        except Problem as problem:
+            return self._refused(arrival, problem)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # Fields of types that nobody expects: the caller's fault, as it is with the real services.
+            return self._refused(arrival, Problem(Trouble.INVALID, f"Invalid type in the request: {error}"))
+
+    def _handled(self, arrival: Arrival) -> Reply:
         if len(arrival.raw) > arrival.dialect.body_limit:
             raise Problem(Trouble.BODY_TOO_LARGE, "Request body too large")
         found = arrival.dialect.find(arrival.request.method, arrival.path)
         if found is None:
             raise Problem(Trouble.NO_ROUTE, f"Unknown request URL: {arrival.request.method} /{arrival.path}")
-        if not arrival.readable:
+        if arrival.dialect.reads_json and not arrival.readable:
             raise Problem(Trouble.NOT_JSON, "We could not parse the JSON body of your request.")
         handler, tail = found
-        headers = arrival.request.headers
-        return handler(Ask(arrival.path, tail, headers, arrival.body, self._seed, _wall(), arrival.serial))
+        request = arrival.request
+        return handler(
+            Ask(
+                request.method,
+                arrival.path,
+                tail,
+                request.query,
+                request.headers,
+                arrival.body,
+                arrival.raw,
+                self._seed,
+                _wall(),
+                arrival.serial,
+            )
+        )
 
     def _charged(self, arrival: Arrival, reply: Reply, account: Account | None) -> Reply:
         """The reply, or the refusal that the rate limits put in its place."""
-        if account is None or reply.status in (401, 402, 404, 429, 503):
+        if account is None:
             return reply
         excess = account.charge(reply.input_tokens, reply.output_tokens, self.now())
         if excess is None:
@@ -313,20 +334,6 @@ def _parsed(raw: bytes) -> tuple[Json, bool]:
     except orjson.JSONDecodeError:
         return {}, False
     return (body, True) if isinstance(body, dict) else ({}, False)
-
-
-def _asked(body: Json) -> str:
-    """The text that a request is about, wherever its dialect puts it."""
-    messages = body.get("messages")
-    if isinstance(messages, list):
-        return last_user_text(messages)
-    for name in ("prompt", "query", "input", "inputs"):
-        value = body.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, list):
-            return "\n".join(item if isinstance(item, str) else text_of(item) for item in value)
-    return ""
 
 
 def _over_limit(dialect: Dialect) -> Trouble:

@@ -209,6 +209,7 @@ async def test_exhausted_keys_have_no_money(
         ({}, {"thinking": {"type": "enabled", "budget_tokens": 9000}}, "must be greater than"),
         ({}, {"thinking": {"type": "deep"}}, "thinking.type"),
         ({}, {"tools": [{}]}, "tools.0.name"),
+        ({}, {"stop_sequences": "x"}, "stop_sequences"),
         ({}, {"tools": [{"name": "a"}]}, "input_schema"),
         ({}, {"output_config": {"format": {"type": "json_schema"}}}, "format.schema"),
     ],
@@ -296,3 +297,23 @@ async def test_unauthorised_is_bare_on_tei_and_a_word_on_vllm(emulator: Emulator
 
     assert (bare.status, bare.body) == (401, b"")
     assert word.json == {"error": "Unauthorized"}
+
+
+@pytest.mark.parametrize("service", list(CHAT))
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": 5},
+        {"messages": [5]},
+        {"messages": [[]]},
+        {"tools": 5},
+        {"tools": [5]},
+        {"options": 5, "response_format": 5, "thinking": 5},
+        {"messages": [{"role": "assistant", "content": [{"type": "text", "text": 5}], "tool_calls": [5]}]},
+    ],
+)
+async def test_unexpected_types_never_break_the_server(
+    wire: Wire, service: str, fields: dict[str, Any]
+) -> None:
+    """Either they are ignored or they are refused; a 500 would be ours."""
+    assert (await wire.chat(service, **fields)).status in (200, 400, 422)

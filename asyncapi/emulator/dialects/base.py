@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from asyncapi.emulator.exchange import Ask, Problem, Reply, Trouble, json_reply
+from asyncapi.emulator.answers import last_user_text, text_of
+from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, json_reply
 from asyncapi.emulator.limits import Reading
 
 Handler = Callable[[Ask], Reply]
@@ -41,6 +42,7 @@ class Dialect:
     needs_key: ClassVar[bool] = False
     limits_by_day: ClassVar[bool] = False
     wait_form: ClassVar[str] = "bare"
+    reads_json: ClassVar[bool] = True
     body_limit: ClassVar[int] = 64 * 2**20
 
     def __init__(self) -> None:
@@ -63,6 +65,24 @@ class Dialect:
         """The API key of a request, empty for none."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else ""
+
+    def model_in(self, path: str, body: Json) -> str:
+        """The model that a request is for, as records show it."""
+        model = body.get("model")
+        return model if isinstance(model, str) else ""
+
+    def question_in(self, body: Json) -> str:
+        """The text that a request is about, as records digest it."""
+        messages = body.get("messages")
+        if isinstance(messages, list):
+            return last_user_text(messages)
+        for name in ("prompt", "query", "input", "inputs"):
+            value = body.get(name)
+            if isinstance(value, str):
+                return value
+            if isinstance(value, list):
+                return "\n".join(item if isinstance(item, str) else text_of(item) for item in value)
+        return ""
 
     def refuse(self, problem: Problem, path: str, serial: int) -> Reply:
         """A refusal in this service's own envelope."""

@@ -60,6 +60,14 @@ def check_max_tokens(body: Json) -> int:
     return cap
 
 
+def stop_sequences(body: Json) -> list[str]:
+    """The texts that end an answer."""
+    words = body.get("stop_sequences") or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise invalid("stop_sequences: Input should be a valid list of strings")
+    return words
+
+
 def check_messages(body: Json) -> list[Json]:
     """The messages: known roles, signatures unharmed, tool results where they belong."""
     messages = body.get("messages")
