@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncapi.backends.claude import backend
@@ -271,6 +271,7 @@ def mutated(value: Any, path: list[int], replacement: Any) -> Any:
     return [*value[:index], mutated(value[index], path[1:], replacement), *value[index + 1 :]]
 
 
+@settings(deadline=None)
 @given(path=st.lists(st.integers(0, 20), max_size=5), replacement=JSON)
 def test_a_reply_with_any_value_replaced_is_read_or_refused(path: list[int], replacement: Any) -> None:
     """Whatever arrives, the caller sees an answer of the promised types or an AsyncAPIError."""
@@ -284,6 +285,7 @@ def test_a_reply_with_any_value_replaced_is_read_or_refused(path: list[int], rep
             assert all(isinstance(call.arguments, str) for call in response.tool_calls)
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 10_000))
 def test_a_cut_reply_is_refused(cut: int) -> None:
     """No prefix of an answer passes for the answer."""
@@ -293,6 +295,7 @@ def test_a_cut_reply_is_refused(cut: int) -> None:
         backend.decode(ASK, reply(data[: cut % len(data)]))
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=40))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """Garbage is an AsyncAPIError."""

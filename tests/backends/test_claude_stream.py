@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncapi.abc import StreamDecoder
@@ -313,6 +313,7 @@ def test_a_null_in_message_delta_takes_nothing_back() -> None:
     assert [chunk.finish_reason for chunk in chunks] == ["stop", None]
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_mutated_stream_is_read_or_refused(data: st.DataObject) -> None:
     """Whatever bytes change, and wherever it is cut: an answer or an AsyncAPIError."""
@@ -333,6 +334,7 @@ def test_a_mutated_stream_is_read_or_refused(data: st.DataObject) -> None:
     assert response.finish_reason
 
 
+@settings(deadline=None)
 @given(order=st.permutations(TOOL.strip().split(b"\n\n")[1:]), count=st.integers(0, 20))
 def test_events_in_any_order_never_make_a_short_answer(order: list[bytes], count: int) -> None:
     """An answer taken for whole has all that its events said before message_stop."""
