@@ -223,9 +223,9 @@ async def test_slow_bytes_are_still_right(emulator: Emulator, wire: Wire, stream
 async def test_silence_lasts_until_the_client_leaves(emulator: Emulator, wire: Wire) -> None:
     """No answer; the client's leaving is seen as an abort."""
     emulator.script(["silence"])
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.02):
-            await wire.chat("openai")
+    asked = asyncio.ensure_future(wire.chat("openai"))
+    await until(lambda: emulator.in_flight["total"] == 1)
+    asked.cancel()
     await until(lambda: emulator.in_flight["total"] == 0)
 
     assert emulator.aborts == 1
@@ -293,14 +293,14 @@ def test_everything_leaves_keys_alive() -> None:
 @pytest.mark.parametrize("kind", ["503", "cut_before"])
 async def test_an_outage_by_hand_stops_everything(emulator: Emulator, wire: Wire, kind: str) -> None:
     """All services fail in the window, and answer after it."""
-    emulator.outage(0.03, kind)
+    emulator.outage(60, kind)
     for service in ("openai", "ollama"):
         if kind == "503":
             assert (await wire.chat(service)).status == 503
         else:
             with pytest.raises(CUT):
                 await wire.chat(service)
-    await asyncio.sleep(0.04)
+    emulator.outage(0)
 
     assert (await wire.chat("openai")).status == 200
     assert emulator.counts().by_fault == {"outage": 2}
@@ -308,10 +308,10 @@ async def test_an_outage_by_hand_stops_everything(emulator: Emulator, wire: Wire
 
 async def test_an_outage_can_be_planned() -> None:
     """The window counts from the start."""
-    async with faulty(Faults(outage_at=(0.0, 0.03), outage_kind="cut_before")) as (_, wire):
+    async with faulty(Faults(outage_at=(0.0, 60.0), outage_kind="cut_before")) as (emulator, wire):
         with pytest.raises(CUT):
             await wire.chat("openai")
-        await asyncio.sleep(0.04)
+        emulator.faults = Faults(outage_at=(60.0, 1.0))
 
         assert (await wire.chat("openai")).status == 200
 
@@ -337,11 +337,11 @@ async def test_every_kind_leaves_the_server_well() -> None:
             with suppress(*CUT):
                 await wire.chat(service, str(number), stream=dice.random() < 0.5)
 
-        await asyncio.gather(*(one(number) for number in range(200)))
+        await asyncio.gather(*(one(number) for number in range(120)))
         await until(lambda: emulator.in_flight["total"] == 0)
         emulator.faults = Faults()
 
-        assert emulator.counts().received == 200
+        assert emulator.counts().received == 120
         assert (await wire.chat("openai")).status == 200
 
 

@@ -120,10 +120,10 @@ async def test_waiting_as_told_is_enough() -> None:
     async with limited({"openai": Limits(tokens_per_minute=60_000)}) as (_, wire):
         big = "x" * 4 * 59_900
         await wire.chat("openai", big, max_tokens=5)
-        got = await wire.chat("openai", "y" * 4 * 100, max_tokens=5)
+        got = await wire.chat("openai", "y" * 4 * 130, max_tokens=5)
         assert got.status == 429
         await asyncio.sleep(int(got.headers["retry-after-ms"]) / 1000)
-        again = await wire.chat("openai", "y" * 4 * 100, max_tokens=5)
+        again = await wire.chat("openai", "y" * 4 * 130, max_tokens=5)
 
     assert {answer.status for answer in answers} == {200}
     assert again.status == 200
@@ -187,7 +187,7 @@ async def test_local_servers_say_that_they_are_full(service: str, status: int) -
 @pytest.mark.parametrize(("service", "status"), [("openai", 429), ("vllm", 503)])
 async def test_too_many_at_a_time_are_refused(service: str, status: int) -> None:
     """The second of two at once finds the place taken, and a later one finds it free."""
-    async with limited(Limits(concurrent=1), Timing(0.02, 0)) as (_, wire):
+    async with limited(Limits(concurrent=1), Timing(0.05, 0)) as (_, wire):
         both = await asyncio.gather(wire.chat(service), wire.chat(service))
         later = await wire.chat(service)
 

@@ -61,14 +61,14 @@ async def test_attempts_are_counted_by_request_id(emulator: Emulator, wire: Wire
 
 async def test_early_retries_are_found(emulator: Emulator, wire: Wire) -> None:
     """Coming back before the time is early, after it is not; others' waits do not matter."""
-    emulator.faults = emulator.faults.with_options(retry_after=0.03)
+    emulator.faults = emulator.faults.with_options(retry_after=0.045)
     emulator.script(["429_ms", "429_ms"])
     one, two = ({**KEYS, "x-request-id": name} for name in ("one", "two"))
     await wire.post(CHAT["openai"], BODY, one)
     await wire.post(CHAT["openai"], BODY, one)
     await wire.post(CHAT["openai"], BODY, two)
     await wire.post(CHAT["openai"], BODY)
-    await asyncio.sleep(0.04)
+    await asyncio.sleep(0.05)
     await wire.post(CHAT["openai"], BODY, one)
 
     assert [record.time for record in emulator.early_retries()] == [emulator.records[1].time]
@@ -103,8 +103,8 @@ async def test_memory_is_bounded_but_counters_go_on() -> None:
 
 async def test_peaks_are_kept_by_service_and_in_total(emulator: Emulator, wire: Wire) -> None:
     """Requests that overlap are counted together."""
-    emulator.timing = Timing(0.02, 0)
-    assert emulator.timing.first_token == 0.02
+    emulator.timing = Timing(0.05, 0)
+    assert emulator.timing.first_token == 0.05
     await asyncio.gather(wire.chat("openai"), wire.chat("openai"), wire.chat("claude"))
 
     peak = emulator.peak_in_flight
@@ -117,9 +117,9 @@ async def test_a_client_that_leaves_is_an_abort(emulator: Emulator, wire: Wire, 
     """In the wait before the answer, or in the middle of a stream."""
     emulator.timing = Timing(0.0 if streamed else 5.0, 5.0)
     body = {**BODY, "stream": streamed}
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.03):
-            await wire.post(CHAT["openai"], body)
+    asked = asyncio.ensure_future(wire.post(CHAT["openai"], body))
+    await until(lambda: emulator.in_flight["total"] == 1)
+    asked.cancel()
     await until(lambda: emulator.in_flight["total"] == 0)
 
     assert emulator.aborts == 1
@@ -170,12 +170,14 @@ async def test_a_stream_is_paced_token_by_token(emulator: Emulator, wire: Wire) 
     """The first event comes long before the last."""
     emulator.timing = Timing(0.0, 0.004)
     loop = asyncio.get_running_loop()
-    body = {**BODY, "stream": True, "max_tokens": 10}
+    body = {**BODY, "stream": True, "max_tokens": 12}
     async with wire.session.post(wire.url + CHAT["openai"], json=body, headers=KEYS) as response:
+        start = loop.time()
         times = [loop.time() async for _ in response.content.iter_any()]
 
-    assert len(times) >= 8
-    assert times[-1] - times[0] >= 0.030
+    # A busy machine may join some events, not all of them.
+    assert len(times) >= 3
+    assert times[-1] - start >= 0.030
 
 
 async def test_slots_serve_one_after_the_other() -> None:
