@@ -46,7 +46,7 @@ _OFFERED: Mapping[str, tuple[str, ...]] = {
     "chat": ("claude", "groq", "ollama", "openai", "opea", "vllm"),
     "embed": ("groq", "hf_tei", "ollama", "openai", "opea", "vllm"),
     "rerank": ("hf_tei", "opea", "vllm"),
-    "models": ("claude", "groq", "ollama", "openai", "vllm"),
+    "models": ("claude", "groq", "hf_tei", "ollama", "openai", "vllm"),
 }
 
 

@@ -53,6 +53,7 @@ class ChatStream:
         self._status = status
         self._headers = headers
         self._id = ""
+        self._bare_text = False
         self._usage = Usage()
         self._outputs: dict[int, OutputState] = {}
         self._reader = SSEReader()
@@ -112,7 +113,7 @@ class ChatStream:
         """Whether to go on after this event."""
         try:
             if payload == b"[DONE]":
-                self._end()
+                self._end(chunks)
             elif name == "error":
                 self.error = self._failure(payload)
             else:
@@ -264,23 +265,20 @@ class ChatStream:
                 body=payload,
             )
         elif text:
+            self._bare_text = True
             state = self._outputs.get(0) or self._open(0)
             state.text.append(text)
             chunks.append(Chunk(text=text, raw=payload))
 
-    def _end(self) -> None:
-        if self._quirks.read_text is not None:
-            self._end_of_text()
+    def _end(self, chunks: list[Chunk]) -> None:
+        if self._bare_text and not self._complete():
+            # Bare text has no finish_reason: [DONE] after at least one piece is its proof.
+            self._outputs[0].reason = "stop"
+            chunks.append(Chunk(finish_reason="stop"))
         if self._complete():
             self.done = True
         else:
             self.error = self._interrupted("said [DONE] without a finish_reason")
-
-    def _end_of_text(self) -> None:
-        """Bare text has no finish_reason: ``[DONE]`` after at least one piece is its proof."""
-        state = self._outputs.get(0)
-        if state is not None and not self._id and state.text and state.reason is None:
-            state.reason = "stop"
 
     def _complete(self) -> bool:
         outputs = self._outputs
