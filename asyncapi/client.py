@@ -16,30 +16,20 @@ from asyncapi._core.mapping import Done, Source, map_calls
 from asyncapi._core.perform import perform
 from asyncapi._core.streaming import Stream
 from asyncapi.abc import Backend, Hook, Transport
+from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request
 from asyncapi.config import Endpoint, Key, Settings, Timeout, load
-from asyncapi.errors import AsyncAPIError, ConfigError
-from asyncapi.runtime import OPTIONS, CallOptions, Runtime
+from asyncapi.errors import ConfigError
+from asyncapi.runtime import CallOptions, Runtime
 from asyncapi.telemetry.stats import Statistics
-from asyncapi.types.messages import MessageLike, as_messages, as_tools
-from asyncapi.types.requests import (
-    ChatParameters,
-    ChatRequest,
-    EmbedRequest,
-    Extra,
-    ModelsRequest,
-    Request,
-    RerankRequest,
-)
-from asyncapi.types.responses import ChatResponse, EmbedResponse, ModelsResponse, RerankResponse, Response
+from asyncapi.types.messages import MessageLike
+from asyncapi.types.requests import ChatRequest, Request, RespondRequest
+from asyncapi.types.responses import ChatResponse, CompleteResponse, Response
+from asyncapi.verbs import Verbs
 
-__all__ = ["CallOptions", "ChatOptions", "Client", "Keys"]
+__all__ = ["Client", "Keys"]
 
 
-class ChatOptions(ChatParameters, CallOptions, total=False):
-    """The parameters of a chat and the options of its call."""
-
-
-class Client:
+class Client(Verbs):
     """Awaits AI services: one event loop, one interface, any number of endpoints.
 
     Without ``endpoints`` every known backend is an endpoint, made when it is first asked for, with
@@ -126,63 +116,26 @@ class Client:
         """
         return await perform(self._call(request, options))
 
-    async def chat(
-        self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
-    ) -> ChatResponse:
-        """An answer to a conversation: a string, typed messages, or OpenAI-shaped dictionaries.
-
-        Raises:
-            AsyncAPIError: See ``asyncapi.errors``.
-        """
-        request, rest = _chat_request(model, messages, options)
-        return cast(ChatResponse, await perform(self._call(request, rest)))
-
     def stream(
         self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
-    ) -> Stream:
-        """The same, chunk by chunk: ``async with`` it, then ``async for chunk in stream``."""
-        request, rest = _chat_request(model, messages, options, stream=True)
+    ) -> Stream[ChatResponse]:
+        """A chat chunk by chunk: ``async with`` it, then ``async for chunk in stream``."""
+        request, rest = chat_request(ChatRequest, model, messages, options, stream=True)
         return Stream(self._call(request, rest))
 
-    async def embed(
-        self,
-        model: str,
-        texts: str | Sequence[str],
-        *,
-        dimensions: int | None = None,
-        user_id: str | None = None,
-        extra: Extra | None = None,
-        **options: Unpack[CallOptions],
-    ) -> EmbedResponse:
-        """Vectors for texts. Calls awaited at the same time travel together; long lists are cut up."""
-        inputs = (texts,) if isinstance(texts, str) else tuple(texts)
-        if not inputs:
-            raise ConfigError("embed: texts is empty: give one text or more")
-        request = EmbedRequest(
-            model=model, inputs=inputs, dimensions=dimensions, user_id=user_id, extra=extra
-        )
-        return cast(EmbedResponse, await perform(self._call(request, options)))
+    def stream_respond(
+        self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
+    ) -> Stream[ChatResponse]:
+        """The same through OpenAI's Responses API."""
+        request, rest = chat_request(RespondRequest, model, messages, options, stream=True)
+        return Stream(self._call(request, rest))
 
-    async def rerank(
-        self,
-        model: str,
-        *,
-        query: str,
-        documents: Sequence[str],
-        top_n: int | None = None,
-        extra: Extra | None = None,
-        **options: Unpack[CallOptions],
-    ) -> RerankResponse:
-        """Documents by how well they answer the query, best first."""
-        request = RerankRequest(
-            model=model, query=query, documents=tuple(documents), top_n=top_n, extra=extra
-        )
-        return cast(RerankResponse, await perform(self._call(request, options)))
-
-    async def models(self, endpoint: str, **options: Unpack[CallOptions]) -> ModelsResponse:
-        """The models that a service offers; ``endpoint`` with or without a colon."""
-        request = ModelsRequest(model=endpoint if ":" in endpoint else f"{endpoint}:")
-        return cast(ModelsResponse, await perform(self._call(request, options)))
+    def stream_complete(
+        self, model: str, prompt: str, **options: Unpack[CompleteOptions]
+    ) -> Stream[CompleteResponse]:
+        """A completion chunk by chunk."""
+        request, rest = complete_request(model, prompt, options, stream=True)
+        return Stream(self._call(request, rest))
 
     def map(
         self, requests: Source, *, max_in_flight: int = 256, **options: Unpack[CallOptions]
@@ -265,22 +218,3 @@ class Keys:
                 self._endpoint.worker.kick()
                 return
         raise ConfigError(f"{self._endpoint.name} has no key {name!r}; it has {', '.join(self.names())}")
-
-
-def _chat_request(
-    model: str, messages: str | Sequence[MessageLike], options: ChatOptions, *, stream: bool = False
-) -> tuple[ChatRequest, CallOptions]:
-    try:
-        typed = as_messages(messages)
-        if not options:
-            return ChatRequest(model=model, messages=typed, stream=stream), {}
-        values: dict[str, Any] = {name: value for name, value in options.items() if name not in OPTIONS}
-        if "tools" in values:
-            values["tools"] = as_tools(values["tools"])
-        if "stop" in values:
-            stop = values["stop"]
-            values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
-        request = ChatRequest(model=model, messages=typed, stream=stream, **values)
-    except (ValueError, TypeError) as error:
-        raise error if isinstance(error, AsyncAPIError) else ConfigError(f"chat: {error}") from error
-    return request, cast(CallOptions, {name: value for name, value in options.items() if name in OPTIONS})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import TypeVar
+from typing import Generic, TypeVar, cast
 
 from asyncapi._core.call import Call
 from asyncapi._core.lease import Lease
@@ -23,9 +23,10 @@ from asyncapi.types.wire import WireResponse
 __all__ = ["Stream"]
 
 E = TypeVar("E", bound=BaseException)
+R = TypeVar("R", bound=Response)
 
 
-class Stream:
+class Stream(Generic[R]):
     """A streamed answer: an async context manager around an async iterator of chunks.
 
     Entering waits for the lease and the first chunk. Leaving early frees permit and connection at once.
@@ -54,7 +55,7 @@ class Stream:
         return self._call.id
 
     @property
-    def response(self) -> Response:
+    def response(self) -> R:
         """The whole answer, once the stream was read to its end.
 
         Raises:
@@ -62,9 +63,9 @@ class Stream:
         """
         if self._response is None:
             raise ConfigError("stream.response is there once the stream was read to its end")
-        return self._response
+        return cast(R, self._response)
 
-    async def __aenter__(self) -> Stream:
+    async def __aenter__(self) -> Stream[R]:
         call = self._call
         try:
             async with asyncio.timeout_at(call.deadline) as timeout:
@@ -87,7 +88,7 @@ class Stream:
         else:
             self._fail(asyncio.CancelledError())  # left early: counted as cancelled
 
-    def __aiter__(self) -> Stream:
+    def __aiter__(self) -> Stream[R]:
         return self
 
     async def __anext__(self) -> Chunk:
@@ -97,7 +98,7 @@ class Stream:
             await self._advance()
         return self._ready.popleft()
 
-    async def collect(self) -> Response:
+    async def collect(self) -> R:
         """Read to the end and give the whole answer."""
         async for _ in self:
             pass

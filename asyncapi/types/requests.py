@@ -13,16 +13,31 @@ from typing import Any, ClassVar, Literal, TypedDict
 import msgspec
 
 from asyncapi.types.messages import Message, Tool, ToolLike
+from asyncapi.types.tensors import Tensor
 
 __all__ = [
     "ChatParameters",
     "ChatRequest",
+    "ClassifyRequest",
+    "CompleteRequest",
+    "CountTokensRequest",
     "EmbedRequest",
     "Extra",
+    "ImageRequest",
+    "InferRequest",
     "ModelsRequest",
+    "ModerateRequest",
+    "NativeRequest",
     "Priority",
     "Request",
     "RerankRequest",
+    "RespondRequest",
+    "ScoreRequest",
+    "SparseEmbedRequest",
+    "SpeechRequest",
+    "TokenizeRequest",
+    "TranscribeRequest",
+    "TranslateRequest",
 ]
 
 
@@ -118,6 +133,146 @@ class ModelsRequest(Request, frozen=True, kw_only=True):
 
     operation: ClassVar[str] = "models"
     model: str = ""
+
+
+class RespondRequest(ChatRequest, frozen=True, kw_only=True):
+    """A turn through OpenAI's Responses API. ``previous_response_id`` continues a stored conversation."""
+
+    operation: ClassVar[str] = "respond"
+    previous_response_id: str | None = None
+    store: bool | None = None
+    include: tuple[str, ...] = ()
+
+
+class CountTokensRequest(ChatRequest, frozen=True, kw_only=True):
+    """How many input tokens a conversation has; nothing is generated."""
+
+    operation: ClassVar[str] = "count_tokens"
+
+
+class CompleteRequest(Request, frozen=True, kw_only=True):
+    """Text to continue, without chat roles. Several ``prompts`` are answered one each, in order."""
+
+    operation: ClassVar[str] = "complete"
+    prompts: tuple[str, ...]
+    suffix: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: int | None = None
+    response_format: str | Mapping[str, Any] | None = None
+    stream: bool = False
+    unsupported: Literal["warn", "ignore", "error"] = "warn"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is read as a stream."""
+        return self.stream
+
+
+class SparseEmbedRequest(Request, frozen=True, kw_only=True):
+    """Texts to turn into sparse vectors (index, weight), one each, in order."""
+
+    operation: ClassVar[str] = "embed_sparse"
+    inputs: tuple[str, ...]
+
+
+class ClassifyRequest(Request, frozen=True, kw_only=True):
+    """Texts, or pairs of texts, to label, one each, in order."""
+
+    operation: ClassVar[str] = "classify"
+    inputs: tuple[str | tuple[str, str], ...]
+    raw_scores: bool = False
+
+
+class ScoreRequest(Request, frozen=True, kw_only=True):
+    """How alike the query and each document are, in the documents' order."""
+
+    operation: ClassVar[str] = "score"
+    query: str
+    documents: tuple[str, ...]
+
+
+class TokenizeRequest(Request, frozen=True, kw_only=True):
+    """Texts to cut into the model's tokens."""
+
+    operation: ClassVar[str] = "tokenize"
+    inputs: tuple[str, ...]
+    add_special_tokens: bool = True
+
+
+class ModerateRequest(Request, frozen=True, kw_only=True):
+    """Texts to check against the service's content policy, one verdict each."""
+
+    operation: ClassVar[str] = "moderate"
+    inputs: tuple[str, ...]
+
+
+class ImageRequest(Request, frozen=True, kw_only=True):
+    """Pictures to make from a prompt. ``size`` is "WxH"; ``format`` png, webp or jpeg."""
+
+    operation: ClassVar[str] = "image"
+    prompt: str
+    n: int | None = None
+    size: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    format: str | None = None
+
+
+class SpeechRequest(Request, frozen=True, kw_only=True):
+    """Text to speak. ``format`` is mp3, opus, aac, flac, wav or pcm."""
+
+    operation: ClassVar[str] = "speech"
+    text: str
+    voice: str
+    format: str | None = None
+    speed: float | None = None
+    instructions: str | None = None
+
+
+class TranscribeRequest(Request, frozen=True, kw_only=True):
+    """Speech to write down. ``timestamps`` asks for "word" or "segment" times."""
+
+    operation: ClassVar[str] = "transcribe"
+    audio: bytes
+    filename: str = "audio.wav"
+    media_type: str = "audio/wav"
+    language: str | None = None
+    prompt: str | None = None
+    format: str | None = None
+    temperature: float | None = None
+    timestamps: tuple[str, ...] = ()
+
+
+class TranslateRequest(TranscribeRequest, frozen=True, kw_only=True):
+    """Speech in any language to write down in English."""
+
+    operation: ClassVar[str] = "translate"
+
+
+class InferRequest(Request, frozen=True, kw_only=True):
+    """Named tensors in, named tensors out. ``outputs`` empty asks for all of them."""
+
+    operation: ClassVar[str] = "infer"
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...] = ()
+    version: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+
+class NativeRequest(Request, frozen=True, kw_only=True):
+    """An operation that only this service has, by its name; ``arguments`` are its own."""
+
+    operation: ClassVar[str] = "native"
+    action: str
+    arguments: Mapping[str, Any] = {}
 
 
 class ChatParameters(TypedDict, total=False):

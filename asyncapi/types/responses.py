@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from asyncapi.types.messages import Message, Part, Reasoning, Text, ToolCall
+from asyncapi.types.tensors import Tensor
 from asyncapi.types.usage import Usage
 
 if TYPE_CHECKING:
@@ -17,17 +19,34 @@ if TYPE_CHECKING:
 __all__ = [
     "ChatResponse",
     "Chunk",
+    "ClassifyResponse",
+    "CompleteResponse",
+    "CountTokensResponse",
     "EmbedResponse",
     "FinishReason",
+    "ImageResponse",
+    "InferResponse",
+    "Label",
     "Model",
     "ModelsResponse",
+    "ModerateResponse",
+    "Moderation",
+    "NativeResponse",
     "Output",
+    "Picture",
     "Ranked",
     "RerankResponse",
     "Response",
+    "ScoreResponse",
+    "Segment",
     "Served",
+    "SparseEmbedResponse",
+    "SpeechResponse",
     "Timings",
+    "Token",
+    "TokenizeResponse",
     "ToolCallDelta",
+    "TranscribeResponse",
 ]
 
 FinishReason: TypeAlias = Literal[
@@ -226,3 +245,136 @@ class ModelsResponse(Response, frozen=True, kw_only=True):
     """The models of a service."""
 
     models: tuple[Model, ...] = ()
+
+
+class CountTokensResponse(Response, frozen=True, kw_only=True):
+    """How many input tokens a conversation has, as ``usage.input_tokens`` too."""
+
+    input_tokens: int = 0
+
+
+class CompleteResponse(Response, frozen=True, kw_only=True):
+    """Continuations, one per prompt, in order (``Output.index`` is the prompt's place)."""
+
+    outputs: tuple[Output, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The first continuation."""
+        return self.outputs[0].text if self.outputs else ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All continuations."""
+        return tuple(output.text for output in self.outputs)
+
+
+class SparseEmbedResponse(Response, frozen=True, kw_only=True):
+    """Sparse vectors, one per text: (index, weight) pairs."""
+
+    vectors: tuple[tuple[tuple[int, float], ...], ...] = ()
+
+
+class Label(msgspec.Struct, frozen=True):
+    """A class and its score."""
+
+    label: str
+    score: float
+
+
+class ClassifyResponse(Response, frozen=True, kw_only=True):
+    """Labels per input, best first."""
+
+    results: tuple[tuple[Label, ...], ...] = ()
+
+
+class ScoreResponse(Response, frozen=True, kw_only=True):
+    """One score per document, in order."""
+
+    scores: tuple[float, ...] = ()
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token: its id, and its text and place where the service gives them."""
+
+    id: int
+    text: str | None = None
+    start: int | None = None
+    stop: int | None = None
+    special: bool = False
+
+
+class TokenizeResponse(Response, frozen=True, kw_only=True):
+    """Tokens per text."""
+
+    results: tuple[tuple[Token, ...], ...] = ()
+
+
+class Moderation(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on one text."""
+
+    flagged: bool
+    categories: Mapping[str, bool] = {}
+    scores: Mapping[str, float] = {}
+
+
+class ModerateResponse(Response, frozen=True, kw_only=True):
+    """One verdict per text, in order."""
+
+    results: tuple[Moderation, ...] = ()
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """A generated picture: its bytes, or where it can be fetched."""
+
+    data: bytes = b""
+    url: str = ""
+    media_type: str = "image/png"
+    revised_prompt: str = ""
+
+
+class ImageResponse(Response, frozen=True, kw_only=True):
+    """The pictures."""
+
+    images: tuple[Picture, ...] = ()
+
+
+class SpeechResponse(Response, frozen=True, kw_only=True):
+    """Spoken text as bytes of ``media_type``."""
+
+    audio: bytes = b""
+    media_type: str = ""
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of speech, or one word. Units: seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+class TranscribeResponse(Response, frozen=True, kw_only=True):
+    """Written speech. ``duration`` in seconds where the service gives it."""
+
+    text: str = ""
+    language: str = ""
+    duration: float | None = None
+    segments: tuple[Segment, ...] = ()
+    words: tuple[Segment, ...] = ()
+
+
+class InferResponse(Response, frozen=True, kw_only=True):
+    """Named tensors."""
+
+    outputs: Mapping[str, Tensor] = {}
+
+    def numpy(self) -> dict[str, npt.NDArray[Any]]:
+        """The tensors as numpy arrays."""
+        return {name: tensor.numpy() for name, tensor in self.outputs.items()}
+
+
+class NativeResponse(Response, frozen=True, kw_only=True):
+    """What a service's own operation gave: ``result`` is its JSON."""
+
+    result: Any = None
