@@ -199,7 +199,8 @@ def _stamp(data: dict[str, Any]) -> str:
     if isinstance(created, str) and created:
         stamp = created.translate(_STAMP)
         if stamp.isascii() and stamp.isalnum():
-            return stamp
+            # A time in whole seconds, as proxies have it, is not enough.
+            return stamp if "." in created else f"{stamp}{zlib.crc32(orjson.dumps(data)):08x}"
     return f"{zlib.crc32(orjson.dumps(data)):08x}"
 
 

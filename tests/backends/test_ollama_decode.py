@@ -123,7 +123,7 @@ def test_counts_that_are_left_out_are_unknown() -> None:
     assert decode(said({"content": ""}, eval_count=0)).usage == Usage(output_tokens=0, source="reported")
 
 
-@pytest.mark.parametrize("created", [None, 5, "", "é", "!"])
+@pytest.mark.parametrize("created", [None, 5, "", "é", "!", "2026-11-23T02:14:24Z"])
 def test_ids_are_made_without_a_time_too(created: Any) -> None:
     """They differ from answer to answer, and are plain letters and digits."""
     one, other = (decode(said({"content": text}, created_at=created)).id for text in "ab")
