@@ -26,7 +26,7 @@ from asyncapi.types.requests import ChatRequest, Request, RespondRequest
 from asyncapi.types.responses import ChatResponse, CompleteResponse, Response
 from asyncapi.verbs import Verbs
 
-__all__ = ["Client", "Keys"]
+__all__ = ["CallOptions", "Client", "Keys"]
 
 
 class Client(Verbs):
@@ -37,7 +37,7 @@ class Client(Verbs):
     or ``aclose``.
 
     Args:
-        endpoints: Endpoints, or names of backends.
+        endpoints: Endpoints, or names of backends, or what ``asyncapi.config.load`` read from a file.
         profile: "balanced", "high-throughput", "high-reliability" or "low-resource".
         timeout: For calls that name none.
         transport: Instead of HTTP, for tests or other protocols; not closed with the client.
@@ -53,7 +53,7 @@ class Client(Verbs):
 
     def __init__(
         self,
-        endpoints: Iterable[Endpoint | str] | None = None,
+        endpoints: Iterable[Endpoint | str] | Settings | None = None,
         *,
         profile: str | None = None,
         timeout: Timeout | float | None = None,
@@ -66,8 +66,8 @@ class Client(Verbs):
     ) -> None:
         self._options: CallOptions = {} if timeout is None else {"timeout": timeout}
         self._runtime = Runtime(
-            None if endpoints is None else [Endpoint(e) if isinstance(e, str) else e for e in endpoints],
-            profile or "balanced",
+            endpoints if isinstance(endpoints, Settings) else _settings(endpoints),
+            profile,
             transport,
             backends,
             hooks,
@@ -83,9 +83,7 @@ class Client(Verbs):
         Raises:
             ConfigError: The file is missing or wrong; the message names file, place and remedy.
         """
-        loaded: Settings = load(path)
-        settings.setdefault("profile", loaded.profile)
-        return cls(loaded.endpoints or None, **settings)
+        return cls(load(path), **settings)
 
     async def __aenter__(self) -> Client:
         self._runtime.bind()
@@ -173,6 +171,12 @@ class Client(Verbs):
 
     def _call(self, request: Request, options: CallOptions) -> Call:
         return self._runtime.call(request, cast(CallOptions, {**self._options, **options}))
+
+
+def _settings(endpoints: Iterable[Endpoint | str] | None) -> Settings | None:
+    if endpoints is None:
+        return None
+    return Settings(endpoints=tuple(Endpoint(e) if isinstance(e, str) else e for e in endpoints))
 
 
 class Keys:

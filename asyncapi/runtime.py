@@ -20,7 +20,7 @@ from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
-from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Timeout, resolve
+from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Settings, Timeout, resolve
 from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, UnknownModelError
 from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
@@ -69,8 +69,8 @@ class Runtime:
 
     def __init__(
         self,
-        endpoints: list[Endpoint] | None,
-        profile: str,
+        given: Settings | None,
+        profile: str | None,
         transport: Transport | None,
         backends: Iterable[Backend],
         hooks: Iterable[Hook],
@@ -79,14 +79,15 @@ class Runtime:
         seed: int | None,
     ) -> None:
         self._profile = profile
+        self._default_profile = (given.profile if given else None) or "balanced"
         self._transport = transport
         self._environment = environment
         self._random = random.Random(seed)
         self._own = {backend.name: _complete(backend) for backend in backends}
-        self._given = endpoints is not None
+        self._given = given is not None and bool(given.endpoints)
         self._settings: dict[str, Endpoint] = {}
         self._resolved: dict[str, Resolved] = {}
-        for endpoint in endpoints or ():
+        for endpoint in given.endpoints if given else ():
             name = endpoint.name or endpoint.backend
             if name in self._settings:
                 raise ConfigError(f"two endpoints are called {name!r}; give one of them another name")
@@ -179,8 +180,9 @@ class Runtime:
     def _unknown(self, name: str, bare_model: str) -> UnknownModelError:
         known = sorted(self._settings if self._given else {*BACKENDS, *self._own})
         if bare_model:
+            likely = "openai" if "openai" in known else known[0]
             return UnknownModelError(
-                f"model {bare_model!r} has no prefix: write provider:model, such as {known[0]}:{bare_model}"
+                f"model {bare_model!r} has no prefix: write provider:model, such as {likely}:{bare_model}"
             )
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -191,11 +193,14 @@ class Runtime:
         return own if own is not None else _complete(get_backend(name))
 
     def _resolve(self, name: str) -> Resolved:
-        settings = self._settings[name]
-        service = self._backend(settings.backend).service
-        resolved = resolve(settings, service, profile=self._profile, environment=self._environment)
-        self._resolved[name] = resolved
+        resolved = self._resolved[name] = self._concrete(self._settings[name])
         return resolved
+
+    def _concrete(self, settings: Endpoint) -> Resolved:
+        if self._profile and not settings.profile:
+            settings = msgspec.structs.replace(settings, profile=self._profile)
+        service = self._backend(settings.backend).service
+        return resolve(settings, service, profile=self._default_profile, environment=self._environment)
 
     def _make(self, name: str) -> CoreEndpoint:
         settings = self._resolved[name]
@@ -206,7 +211,7 @@ class Runtime:
                 name=name,
                 backend=backend,
                 transport=self._transport_for(backend.service),
-                base_url=_normal_url(backend, settings.base_url),
+                base_url=settings.base_url,
                 keys=KeyRing(keys or [KeyState("", headers=self._headers(settings))], settings.strategy),
                 limit=FixedLimit(settings.limit),
                 order=Strict() if settings.strict else Fair(),
@@ -237,10 +242,7 @@ class Runtime:
 
     def resolve_key(self, name: str, key: Key) -> ResolvedKey:
         """A key added while running, its variable read now."""
-        settings = msgspec.structs.replace(self._settings[name], keys=(key,))
-        service = self._backend(settings.backend).service
-        resolved = resolve(settings, service, profile=self._profile, environment=self._environment)
-        return resolved.keys[0]
+        return self._concrete(msgspec.structs.replace(self._settings[name], keys=(key,))).keys[0]
 
     def _headers(self, settings: Resolved) -> dict[str, str]:
         """What every request of an endpoint has: made once."""
@@ -296,11 +298,6 @@ def _pace(per_second: float | None) -> AsyncLimiter | None:
     from aiolimiter import AsyncLimiter
 
     return AsyncLimiter(1, 1.0 / per_second)
-
-
-def _normal_url(backend: Backend, url: str) -> str:
-    normalise = getattr(backend, "normalise_url", None)
-    return str(normalise(url)).rstrip("/") if normalise is not None else url
 
 
 def _live(endpoint: CoreEndpoint, now: float) -> Live:

@@ -13,6 +13,12 @@ from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
 
+
+def _without_prefix(url: str) -> str:
+    """Groq's own SDK takes the host; with OpenAI's SDK people write the prefix too."""
+    return url.rstrip("/").removesuffix("/openai/v1")
+
+
 backend = OpenAIDialect(
     Service(
         name="groq",
@@ -20,6 +26,7 @@ backend = OpenAIDialect(
         base_url="https://api.groq.com",
         key_env=("GROQ_API_KEY",),
         url_env=("GROQ_BASE_URL",),
+        normalise_url=_without_prefix,
         batches={"embed": BatchLimit(items=2048, chars=900_000)},
     ),
     Quirks(

@@ -27,9 +27,33 @@ from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
 from asyncapi.wire.errors import is_error
 from asyncapi.wire.json import loads_object
 
-__all__ = ["Ollama", "backend"]
+__all__ = ["Ollama", "backend", "normalise_url"]
 
 _PORTS = {"http": 80, "https": 443}
+
+
+def normalise_url(value: str) -> str:
+    """A base URL from the forms that OLLAMA_HOST may have: any of scheme, host, port and path may lack.
+
+    Without a scheme the port is 11434, with one it is the scheme's own (80 or 443).
+
+    Raises:
+        ConfigError: Not a host, nor a URL.
+    """
+    scheme, separator, rest = value.strip().rstrip("/").partition("://")
+    if not separator:
+        scheme, rest = "http", scheme
+    scheme = scheme.lower()
+    port = _PORTS.get(scheme, 11434) if separator else 11434
+    try:
+        split = urlsplit(f"{scheme}://{rest}")
+        host, port = split.hostname or "127.0.0.1", split.port or port
+    except ValueError as error:
+        raise ConfigError(f"{value!r} is no address for {NAME}: {error}") from error
+    if scheme not in _PORTS:
+        raise ConfigError(f"{value!r} is no address for {NAME}: expected host:port or an http(s) URL")
+    user, at, _ = split.netloc.rpartition("@")
+    return f"{scheme}://{user}{at}{_bracketed(host)}:{port}{split.path.rstrip('/')}"
 
 
 class Ollama:
@@ -43,32 +67,10 @@ class Ollama:
         key_env=("OLLAMA_API_KEY",),
         url_env=("OLLAMA_HOST", "OLLAMA_BASE_URL"),
         needs_key=False,
+        normalise_url=normalise_url,
         # The service has no limit of its own, but one text that fails takes all others with it.
         batches={"embed": BatchLimit(items=128)},
     )
-
-    def normalise_url(self, value: str) -> str:
-        """A base URL from the forms that OLLAMA_HOST may have: any of scheme, host, port and path may lack.
-
-        Without a scheme the port is 11434, with one it is the scheme's own (80 or 443).
-
-        Raises:
-            ConfigError: Not a host, nor a URL.
-        """
-        scheme, separator, rest = value.strip().rstrip("/").partition("://")
-        if not separator:
-            scheme, rest = "http", scheme
-        scheme = scheme.lower()
-        port = _PORTS.get(scheme, 11434) if separator else 11434
-        try:
-            split = urlsplit(f"{scheme}://{rest}")
-            host, port = split.hostname or "127.0.0.1", split.port or port
-        except ValueError as error:
-            raise ConfigError(f"{value!r} is no address for {NAME}: {error}") from error
-        if scheme not in _PORTS:
-            raise ConfigError(f"{value!r} is no address for {NAME}: expected host:port or an http(s) URL")
-        user, at, _ = split.netloc.rpartition("@")
-        return f"{scheme}://{user}{at}{_bracketed(host)}:{port}{split.path.rstrip('/')}"
 
     def encode(self, request: Request) -> WireRequest:
         """The request in Ollama's form.

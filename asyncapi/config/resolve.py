@@ -158,7 +158,7 @@ def _base_url(endpoint: Endpoint, name: str, service: Service, environment: Mapp
     variable = f"{scope(name)}BASE_URL"
     written = endpoint.base_url
     if written is not None and not (_from_file(endpoint, "base_url") and value_of(variable, environment)):
-        return base_url(written)
+        return base_url(service.normalise_url(written) if service.normalise_url else written)
     own = (variable,) if scope(name) else ()
     url = service_url(service, environment, first=own)
     if not url:
@@ -177,7 +177,9 @@ def service_url(service: Service, environment: Mapping[str, str], *, first: tupl
         text = value_of(variable, environment)
         if text is not None:
             try:
-                return base_url(text)
+                return base_url(service.normalise_url(text) if service.normalise_url else text)
+            except ConfigError as error:
+                raise ConfigError(f"{variable}: {error.message}") from None
             except Misfit as misfit:
                 raise ConfigError(f"{variable}: {misfit}") from None
     return service.base_url.rstrip("/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -64,8 +64,9 @@ class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a service: where it lives, where its settings are found, what it can do.
 
-    ``base_url`` means what it means in the service's official SDK. ``key_env`` and ``url_env`` are
-    variable names, the first that is set wins; ``KEY``, ``KEY_1`` to ``KEY_n`` are all taken.
+    ``base_url`` means what it means in the service's official SDK. ``url_env`` are variable names, the
+    first that is set wins; of ``key_env`` all are taken, each as ``KEY`` and ``KEY_1`` to ``KEY_n``.
+    ``normalise_url`` reads the forms of an address that the service's own tools accept.
     """
 
     name: str
@@ -78,3 +79,4 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     batches: Mapping[str, BatchLimit] = {}
     request_id_header: str = "X-Request-ID"
     transport: str = "http"
+    normalise_url: Callable[[str], str] | None = None

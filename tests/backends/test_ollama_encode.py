@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asyncapi.backends.ollama import backend
+from asyncapi.backends.ollama import backend, normalise_url
 from asyncapi.errors import ConfigError, UnsupportedOperationError
 from asyncapi.types.messages import (
     Audio,
@@ -224,12 +224,12 @@ def test_the_key_is_a_bearer_token() -> None:
 )
 def test_the_address_follows_the_services_own_rules(value: str, expected: str) -> None:
     """Without a scheme the port is 11434, with one it is the scheme's; twice is once."""
-    assert backend.normalise_url(value) == expected
-    assert backend.normalise_url(expected) == expected
+    assert normalise_url(value) == expected
+    assert normalise_url(expected) == expected
 
 
 @pytest.mark.parametrize("value", ["http://host:port", "host:99999999", "ftp://host", "http://[::1"])
 def test_what_is_no_address_is_refused(value: str) -> None:
     """The message has the value."""
     with pytest.raises(ConfigError, match="no address"):
-        backend.normalise_url(value)
+        normalise_url(value)
