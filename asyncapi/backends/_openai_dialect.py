@@ -50,10 +50,6 @@ class OpenAIDialect:
         """The prefix in ``provider:model``."""
         return self._name
 
-    def base_url(self, url: str) -> str:
-        """The base URL in the form that paths are appended to: without the prefix that they carry."""
-        return url.rstrip("/").removesuffix(self.quirks.prefix)
-
     def encode(self, request: Request, /) -> WireRequest:
         """The request in the dialect's form.
 

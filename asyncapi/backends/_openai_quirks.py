@@ -82,7 +82,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         names: Wire names of parameters, over ``PARAMETERS``; None for one that it does not take.
         paths: Paths of operations, over ``PATHS``.
-        prefix: What stands before every path; it may also end a base URL, and is then taken off.
+        prefix: What stands before every path.
         developer_role: Whether it knows the role "developer"; else "system" is sent.
         message_names: Whether a message may have a name.
         stream_options: What a stream asks for, so that it reports usage; None asks nothing.

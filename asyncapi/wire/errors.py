@@ -167,7 +167,12 @@ def error_for(reply: WireResponse, *, service: str, table: Table = _NONE) -> Asy
         code=envelope.signals[0] if envelope.signals else "",
         provider_request_id=names.get("x-request-id") or names.get("request-id") or envelope.request_id,
         body=reply.body,
-        retry_after=retry_after(reply.headers, envelope.body, envelope.message),
+        retry_after=retry_after(
+            reply.headers,
+            envelope.body,
+            envelope.message,
+            exhausted=status == 429 or issubclass(row.error, RateLimitError),
+        ),
         retryable=_retryable(row, names),
     )
     if isinstance(error, RateLimitError):

@@ -88,7 +88,12 @@ def delay(text: str, now: float) -> float | None:
 
 
 def retry_after(
-    headers: Mapping[str, str], body: Any = None, message: str = "", *, now: float | None = None
+    headers: Mapping[str, str],
+    body: Any = None,
+    message: str = "",
+    *,
+    now: float | None = None,
+    exhausted: bool = True,
 ) -> float | None:
     """Seconds after which the service wants to see us again, None when it did not say.
 
@@ -101,6 +106,8 @@ def retry_after(
         message: The service's message.
         now: Unix time for absolute times without a ``date`` header; default: the wall clock. The
             reply's own ``date`` wins over it, because clocks differ.
+        exhausted: Whether a limit that is used up counts; for a failure that is no rate limit it
+            does not.
     """
     names = lowered(headers)
     clock = _now(names, now)
@@ -112,7 +119,7 @@ def retry_after(
         seconds = delay(names["retry-after"], clock)
     if seconds is None:
         seconds = _retry_info(body)
-    if seconds is None:
+    if seconds is None and exhausted:
         seconds = _exhausted(names, clock)
     return _spoken(message) if seconds is None else seconds
 

@@ -184,6 +184,15 @@ def test_a_rate_limit_says_its_scope(body: object, scope: str) -> None:
     assert found.scope == scope
 
 
+def test_a_used_up_limit_delays_only_after_a_rate_limit() -> None:
+    """A failure has its own backoff; the time until a bucket is full has nothing to do with it."""
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}
+
+    assert error(429, b"", headers).retry_after == 360
+    assert error(500, b"", headers).retry_after is None
+    assert error(429, b"", headers, Table(statuses={429: Row(OverloadedError)})).retry_after == 360
+
+
 def test_the_error_carries_what_support_asks_for() -> None:
     """Status, code, the service's request id, the delay, the body; all of it survives pickling."""
     found = error(
