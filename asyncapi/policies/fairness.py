@@ -5,11 +5,15 @@ wait share service by weight: between two of them the normalised service differs
 call of each, so that nobody starves and nobody can push in. ``Strict`` serves priorities strictly
 instead: HIGH first, whatever waits below it.
 
+A flow is served in its share of the flows that wait. Newcomers start now, so while new tenants come
+faster than calls are served, without end, each of them goes before the second call of an old one.
+
 Source: Goyal, Vin, Cheng, "Start-time Fair Queueing", SIGCOMM 1996.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from typing import Protocol
 
@@ -18,6 +22,8 @@ from asyncapi.types.requests import Priority
 __all__ = ["WEIGHTS", "Fair", "Order", "Strict"]
 
 WEIGHTS = {Priority.HIGH: 16.0, Priority.NORMAL: 4.0, Priority.LOW: 1.0}
+#: How many flows that don't wait, but were served more than their share, are remembered.
+CLAIMS = 1000
 
 
 class Order(Protocol):
@@ -37,19 +43,22 @@ class Order(Protocol):
 
 
 class _Flow:
-    __slots__ = ("finish", "served", "waiting")
+    __slots__ = ("ends", "finish", "gone", "served", "waiting")
 
     def __init__(self, finish: float) -> None:
-        self.finish = finish  # finish tag of the newest call
+        self.finish = finish  # finish tag of the newest call, of those that wait or were served
         self.served = finish  # finish tag of the newest call that got its turn
         self.waiting = 0
+        self.ends: deque[float] = deque()  # finish tags of calls that wait, oldest first,
+        self.gone: set[float] = set()  # and which of them left meanwhile
 
 
 class Fair:
     """Start-time fair queueing.
 
     State: ``_virtual`` time (start tag of the call served last), per flow its finish tags, and how
-    many calls are ``_waiting``. Flows without a claim are forgotten, so memory is bounded by what waits.
+    many calls are ``_waiting``. Flows that neither wait nor have much to lose are forgotten, so
+    memory is bounded by what waits.
     """
 
     def __init__(self) -> None:
@@ -67,6 +76,7 @@ class Fair:
             flow = self._flows[tenant, priority] = _Flow(self._virtual)
         start = max(self._virtual, flow.finish)
         flow.finish = start + cost / WEIGHTS[priority]
+        flow.ends.append(flow.finish)
         flow.waiting += 1
         self._waiting += 1
         return start
@@ -75,14 +85,24 @@ class Fair:
         """Virtual time moves to the tag of the call being served."""
         self._virtual = max(self._virtual, tag)
         flow = self._flows[tenant, priority]
-        flow.served = max(flow.served, tag + cost / WEIGHTS[priority])
+        end = tag + cost / WEIGHTS[priority]
+        flow.served = max(flow.served, end)
+        while flow.ends and flow.ends[0] <= end:
+            flow.gone.discard(flow.ends.popleft())
         self._one_less(tenant, priority, flow)
 
     def left(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
-        """The flow doesn't pay for what it did not get: the newest call's share is given back."""
+        """The flow doesn't pay for what it did not get: its next call starts where the newest that
+        still waits ends. (Calls that already wait behind this one keep their tags.)"""
         flow = self._flows[tenant, priority]
-        if flow.finish == tag + cost / WEIGHTS[priority]:
-            flow.finish = tag
+        ends, gone = flow.ends, flow.gone
+        gone.add(tag + cost / WEIGHTS[priority])
+        while ends and ends[-1] in gone:
+            gone.discard(ends.pop())
+        flow.finish = ends[-1] if ends else flow.served
+        if len(gone) > 64 and 2 * len(gone) > len(ends):
+            flow.ends = deque(end for end in ends if end not in gone)
+            gone.clear()
         self._one_less(tenant, priority, flow)
 
     def _one_less(self, tenant: Hashable, priority: Priority, flow: _Flow) -> None:
@@ -94,11 +114,16 @@ class Fair:
             self._flows.clear()
             self._virtual = 0.0
         elif not flow.waiting:
-            # Whatever was cancelled behind the last served call is forgotten here at the latest.
             flow.finish = flow.served
+            flow.ends.clear()
+            flow.gone.clear()
 
     def _sweep(self) -> None:
         self._flows = {k: f for k, f in self._flows.items() if f.waiting or f.finish > self._virtual}
+        if len(self._flows) > CLAIMS + 2 * self._waiting:
+            # Under lasting overload by ever new tenants virtual time stands still and no claim ends.
+            # A tenant whose claim is forgotten, and who does return, gains one call.
+            self._flows = {k: f for k, f in self._flows.items() if f.waiting}
         self._sweep_at = 64 + 2 * len(self._flows)
 
 
