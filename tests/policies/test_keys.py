@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from asyncapi.config import KeyStrategy
 from asyncapi.policies.keys import KeyRing, KeyState
 
-PROPERTY = settings(deadline=None, derandomize=True, max_examples=200)
+PROPERTY = settings(deadline=None, derandomize=True, max_examples=100)
 STRATEGIES: tuple[KeyStrategy, ...] = ("round_robin", "least_loaded", "weighted")
 
 

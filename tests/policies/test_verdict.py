@@ -139,5 +139,5 @@ def test_a_subclass_means_what_its_parent_means() -> None:
 
 def test_the_good_end() -> None:
     """A whole answer counts as good and is not retried."""
-    assert OK == Judgement(Verdict.OK, KeyAction.NONE, NEVER, free=False)
+    assert Judgement(Verdict.OK, KeyAction.NONE, NEVER, free=False) == OK
     assert IGNORED.verdict is Verdict.IGNORED
