@@ -36,14 +36,17 @@ FILE_NAME = "asyncapi.toml"
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A name for several targets (``endpoint:model``), in order of preference."""
+    """A name for several targets (``endpoint:model``), in order of preference, or by ``weights``."""
 
     targets: Annotated[tuple[str, ...], msgspec.Meta(description='an array of "endpoint:model"')]
+    weights: Annotated[tuple[float, ...], msgspec.Meta(description="an array of numbers above 0")] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, "route")
         if not self.targets:
             raise ConfigError("route.targets: expected one target or more, got none")
+        if self.weights and (len(self.weights) != len(self.targets) or min(self.weights) <= 0):
+            raise ConfigError("route.weights: expected a number above 0 for each target, or none at all")
         for target in self.targets:
             endpoint, _, model = target.partition(":")
             if not endpoint.strip() or not model.strip():

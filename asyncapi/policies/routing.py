@@ -1,0 +1,69 @@
+"""Where a call goes when there are several targets, and when it moves on to the next one."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Sequence
+from itertools import accumulate
+
+from asyncapi.errors import (
+    AsyncAPIError,
+    BudgetExceededError,
+    ClientClosedError,
+    ConfigError,
+    ContentRefusedError,
+    ContextLengthError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    StreamInterruptedError,
+    UnsupportedOperationError,
+)
+from asyncapi.policies.retry import Random
+
+__all__ = ["may_move", "order"]
+
+_TABLE: dict[type[AsyncAPIError], bool] = {
+    # Another target has another operation set, another context length.
+    UnsupportedOperationError: True,
+    ContextLengthError: True,
+    # The caller's own fault, or the caller's own limits: the same everywhere.
+    ConfigError: False,
+    InvalidRequestError: False,
+    ContentRefusedError: False,
+    DeadlineExceededError: False,
+    BudgetExceededError: False,
+    ClientClosedError: False,
+    # Content was delivered: a second answer would not continue it.
+    StreamInterruptedError: False,
+    # Refused here, no answer, or a fault of that service, that key, that model.
+    AsyncAPIError: True,
+}
+
+
+def may_move(error: AsyncAPIError) -> bool:
+    """Whether another target may succeed where this one failed."""
+    return next(_TABLE[cls] for cls in type(error).__mro__ if cls in _TABLE)
+
+
+def order(targets: Sequence[str], weights: Sequence[float], random: Random) -> list[str]:
+    """The targets in the order in which they are tried.
+
+    Without weights as they are written; with weights the first is drawn in proportion to them, then
+    the next among the rest, so that a failing target's share goes to the others by their weights.
+
+    Args:
+        targets: What to order.
+        weights: Above 0, one for each target, or empty.
+        random: Drawn from once a target.
+    """
+    if not weights:
+        return list(targets)
+    rest, shares = list(targets), list(weights)
+    ordered = []
+    while rest:
+        sums = list(accumulate(shares))
+        # The last sum and a draw just below 1 may round to the same number.
+        place = min(bisect(sums, random.random() * sums[-1]), len(rest) - 1)
+        ordered.append(rest.pop(place))
+        shares.pop(place)
+    return ordered
