@@ -47,6 +47,7 @@ from asyncapi.types.events import (
     RetryScheduled,
     VerdictGiven,
 )
+from asyncapi.types.requests import Priority
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -113,6 +114,7 @@ class Endpoint:
         self.order = parts.order
         self.queue = CallQueue(parts.queue_size)
         self._sequence = 0
+        self._foremost = {priority: self._tag_alone(priority) for priority in Priority}
         self.tasks = Tasks()
         self.worker = Worker(self)
         self.batcher = Batcher(self, parts.batch)
@@ -176,6 +178,9 @@ class Endpoint:
             NotSentError: Refused; which subclass says why.
         """
         now = call.entered = self.clock()
+        if not call.sequence:
+            self._sequence += 1
+            call.sequence = self._sequence
         if self.unhindered(call, now):
             return self.grant(call, now)
         self.admit(call, now)
@@ -187,7 +192,7 @@ class Endpoint:
                 # Granted between the worker's turn and ours: nobody else can give it back.
                 self.settle(waiter.result(), IGNORED)
             elif call.waiting:
-                self._leave(call)
+                self.leave(call)
             raise
 
     def admit(self, call: Call, now: float) -> None:
@@ -209,13 +214,11 @@ class Endpoint:
     def _enqueue(self, call: Call) -> asyncio.Future[Lease]:
         options = call.options
         tag = self.order.enter(options.tenant, options.priority, call.cost)
-        if call.tag is None:
-            self._sequence += 1
-            call.sequence = self._sequence
-            call.tag = tag
-        else:
-            # Another attempt keeps the place that the first one had.
-            call.tag = min(call.tag, tag)
+        if call.attempts:
+            # Another attempt keeps the place that the first one had; nobody waited if that had none.
+            kept = self._foremost[options.priority] if call.tag is None else call.tag
+            tag = min(kept, tag)
+        call.tag = tag
         call.waiter = waiter = asyncio.get_running_loop().create_future()
         self.queue.put_nowait((call.tag, call.sequence, call))
         self.worker.kick()
@@ -230,7 +233,13 @@ class Endpoint:
             )
         return waiter
 
-    def _leave(self, call: Call) -> None:
+    def _tag_alone(self, priority: Priority) -> float:
+        """The start tag of a call that finds nobody waiting."""
+        tag = self.order.enter("", priority, 1.0)
+        self.order.left("", priority, tag, 1.0)
+        return tag
+
+    def leave(self, call: Call) -> None:
         """A waiting call goes without its turn."""
         call.waiter = None
         self.queue.discard(call)
@@ -243,7 +252,7 @@ class Endpoint:
     def reject(self, call: Call, error: AsyncAPIError) -> None:
         """End a waiting call with an error."""
         waiter = call.waiter
-        self._leave(call)
+        self.leave(call)
         if waiter is not None and not waiter.done():
             waiter.set_exception(call.last_error or error)
 

@@ -49,6 +49,10 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
             self._dead -= 1
         return not self._queue
 
+    def head(self) -> Call:
+        """Whose turn it is, only after ``empty`` said that there is one."""
+        return self._queue[0][2]
+
     def full(self) -> bool:
         """Whether a newcomer would be one too many."""
         return self.qsize() - self._returning >= self.bound

@@ -37,6 +37,7 @@ class Tasks:
                 return
             if on_failure is not None:
                 on_failure(error)
+                return
             task.get_loop().call_exception_handler(
                 {"message": f"{name} failed", "exception": error, "task": task}
             )

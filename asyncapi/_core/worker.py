@@ -19,7 +19,7 @@ class Worker:
     """Grants leases to the head of the queue.
 
     State: its ``_task`` (started when the first call has to wait), and the ``_pause`` that it sleeps
-    on while the head can't go.
+    on while nobody waits or the head can't go.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -38,44 +38,47 @@ class Worker:
             )
 
     async def run(self) -> None:
-        """For ever: the smallest start tag gets the next lease, all or nothing."""
+        """For ever: the smallest start tag gets the next lease, all or nothing.
+
+        The head stays in the queue until it is granted, so that whatever happens meanwhile finds it there.
+        """
         endpoint, queue = self._endpoint, self._endpoint.queue
         wake = math.inf  # when the first of those set aside may go
         while True:
-            while endpoint.semaphore.locked():
-                await self._sleep(math.inf)
-            entry = await queue.get()
-            call, now = entry[2], endpoint.clock()
+            if endpoint.semaphore.locked() or queue.empty():
+                await self._sleep(wake - endpoint.clock())
+                wake = math.inf
+                continue
+            call, now = queue.head(), endpoint.clock()
             wait = endpoint.wait(call, now)
+            if not call.waiting:
+                continue  # a probe hung, the breaker opened on being asked, and refused it
             if wait == 0.0 and (endpoint.pace is None or endpoint.paced):
                 self._grant(call, now)
             elif wait and call.choosy and endpoint.wait_for_any(now) == 0.0:
-                queue.set_aside(entry)
+                queue.set_aside(queue.get_nowait())
                 wake = min(wake, now + wait)
-                if queue.empty():
-                    await self._sleep(wake - now)
-                    wake = math.inf
             else:
-                queue.put_nowait(entry)  # it keeps its turn
                 await (self._sleep(min(wait, wake - now)) if wait else self._next_pace())
                 wake = math.inf
 
     def _grant(self, call: Call, now: float) -> None:
         endpoint, waiter = self._endpoint, call.waiter
-        call.waiter = None
         assert waiter is not None
         assert call.tag is not None
-        place = (call.options.tenant, call.options.priority, call.tag, call.cost)
         if waiter.done():
             # Cancelled, and its task has not run yet: it has left all the same.
-            endpoint.order.left(*place)
-        else:
-            endpoint.order.granted(*place)
-            waiter.set_result(endpoint.grant(call, now))
+            endpoint.leave(call)
+            return
+        lease = endpoint.grant(call, now)
+        endpoint.queue.get_nowait()
+        call.waiter = None
+        waiter.set_result(lease)
+        endpoint.order.granted(call.options.tenant, call.options.priority, call.tag, call.cost)
 
     async def _next_pace(self) -> None:
         # aiolimiter orders its waiters by amount and can't refund: here it has one waiter, and a turn
-        # that its call no longer needs goes to the next.
+        # that its call no longer needs goes to the next in line, or is lost.
         self._endpoint.queue.bring_back()
         assert self._endpoint.pace is not None
         await self._endpoint.pace.acquire()
@@ -84,6 +87,7 @@ class Worker:
     async def _sleep(self, seconds: float) -> None:
         """Until kicked, or until the time is over."""
         self._endpoint.queue.bring_back()
+        self._endpoint.paced = False  # a turn that is kept would let two calls leave together later
         loop = asyncio.get_running_loop()
         pause = self._pause = loop.create_future()
         timer = loop.call_later(seconds, self.kick) if seconds < math.inf else None
@@ -96,8 +100,11 @@ class Worker:
 
     def _crashed(self, error: BaseException) -> None:
         """A bug must not leave callers waiting: they get it, and the next call starts a new worker."""
-        self._task = None
+        task, self._task = self._task, None
         for call in self._endpoint.queue.calls():
             failure = AsyncAPIError(f"the worker of {self._endpoint.name} failed: {error!r}")
             failure.__cause__ = error
             self._endpoint.reject(call, failure)
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"the worker of {self._endpoint.name} failed", "exception": error, "task": task}
+        )
