@@ -96,7 +96,9 @@ def broken_frames(reply: Reply, fault: Fault | None, error: Callable[[], list[by
     if fault is Fault.CUT_STREAM:
         return frames[:middle]
     if fault is Fault.STREAM_ERROR:
-        return [*frames[:middle], *((data, frames[middle][1]) for data in error())]
+        failure = error() if reply.failure is None else reply.failure
+        said = [] if reply.fails_empty else frames[:middle]
+        return [*said, *((data, frames[middle][1]) for data in failure)]
     if fault is Fault.GARBLED:
         data, tokens = frames[middle]
         return [*frames[:middle], (garbled(data), tokens), *frames[middle + 1 :]]
@@ -109,7 +111,7 @@ def broken_frames(reply: Reply, fault: Fault | None, error: Callable[[], list[by
 
 def garbled(data: bytes) -> bytes:
     """Bytes whose JSON has lost its end, with the line ends that they had."""
-    text = data.rstrip(b"\n")
+    text = data.rstrip(b"\r\n")
     return text[: len(text) - max(2, len(text) // 3)] + b"\xef\xbf\xbd" + data[len(text) :]
 
 

@@ -40,7 +40,11 @@ class Problem(Exception):
         message: What a caller reads.
         param: The request field at fault, where there is one.
         code: The service's own code, where there is one.
+
+    State that changes: ``wait`` is filled in where the caller is told to wait so many seconds.
     """
+
+    wait: float | None = None
 
     def __init__(
         self, trouble: Trouble, message: str = "", *, param: str | None = None, code: str | None = None
@@ -56,7 +60,8 @@ class Problem(Exception):
 class Ask:
     """One request as a dialect sees it.
 
-    ``tail`` is what the path has below its route; ``body`` is empty where ``raw`` is no JSON object.
+    ``tail`` is what the path has below its route; ``body`` is empty where ``raw`` is no JSON object (and no
+    form); ``raw_path`` and ``raw_query`` are as they came, with everything still escaped.
 
     Units: ``now`` is in seconds since 1970, ``serial`` counts the requests of this emulator from 1.
     """
@@ -71,6 +76,8 @@ class Ask:
     seed: int
     now: float
     serial: int
+    raw_path: str = ""
+    raw_query: str = ""
 
 
 @dataclass(slots=True)
@@ -78,6 +85,8 @@ class Reply:
     """What a dialect answers: one body, or the frames of a stream.
 
     ``proof`` is the index of the first frame that lets a client believe that the stream is complete.
+    ``failure`` is what an error in the middle of this stream looks like, where the dialect's general word for
+    it does not fit; with ``fails_empty`` nothing else of the stream is seen then.
     """
 
     body: bytes = b""
@@ -86,6 +95,8 @@ class Reply:
     content_type: str = "application/json"
     frames: list[Frame] | None = None
     proof: int = 0
+    failure: list[bytes] | None = None
+    fails_empty: bool = False
     input_tokens: int = 0
     output_tokens: int = 0
 

@@ -114,6 +114,7 @@ class Records:
         self._by_status: Counter[int | None] = Counter()
         self._by_fault: Counter[str] = Counter()
         self.aborts = 0
+        self.keys_in_url = 0
         self.peak = Counter(self.in_flight)
 
     def arrive(self, visit: Visit) -> None:

@@ -217,6 +217,11 @@ class Emulator:
         """How many clients left before their answer was complete."""
         return self._records.aborts
 
+    @property
+    def keys_in_url(self) -> int:
+        """How many requests carried their API key in the URL, where it ends in other people's logs."""
+        return self._records.keys_in_url
+
     def reset(self) -> None:
         """Forget what was received."""
         self._records.clear()
@@ -232,6 +237,7 @@ class Emulator:
             "in_flight": self.in_flight,
             "peak_in_flight": self.peak_in_flight,
             "aborts": self.aborts,
+            "keys_in_url": self.keys_in_url,
             "early_retries": len(self.early_retries()),
         }
 

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import orjson
 from aiohttp import web
 
 from asyncapi.emulator import delivery
@@ -113,9 +112,11 @@ class Service:
 
     async def _read(self, request: web.Request, dialect: Dialect, path: str) -> Arrival:
         raw = await request.read()
-        body, readable = _parsed(raw)
+        body, readable = dialect.read(path, request.headers, raw)
         self._serial += 1
         key = dialect.key(request.headers)
+        if not key and (key := dialect.key_in_query(request.query)) and not dialect.signs_urls:
+            self.records.keys_in_url += 1
         visit = Visit(
             self.now(),
             dialect.name,
@@ -205,10 +206,10 @@ class Service:
             reply = self._refused(arrival, problem)
         if reply.frames is None and fault is not None:
             fault = PLAIN_NEIGHBOUR.get(fault, fault)
-            if fault is Fault.SERVER_ERROR and reply.status == 200:
+            if fault is Fault.SERVER_ERROR and reply.status < 300:
                 reply = self._refused(arrival, Problem(*_REFUSALS[fault]))
         self._finished(arrival, reply, account)
-        if reply.status != 200:
+        if reply.status >= 300:
             return await self._send(arrival, reply, fault)
         async with self._slot(arrival.dialect.name):
             start = self.timing.start(reply.input_tokens, self._dice.random())
@@ -231,7 +232,7 @@ class Service:
         if key in self.revoked:
             raise Problem(Trouble.UNAUTHORIZED, "Incorrect API key provided.")
         if self.require_key and dialect.needs_key and not key:
-            raise Problem(Trouble.UNAUTHORIZED, "You didn't provide an API key.")
+            raise Problem(Trouble.UNAUTHORIZED, "You didn't provide an API key.", param="api_key")
         if key in self.exhausted and dialect.needs_key:
             raise Problem(self.exhausted[key], _REFUSALS[Fault.QUOTA][1])
         if account is not None and account.crowded:
@@ -253,7 +254,7 @@ class Service:
         found = arrival.dialect.find(arrival.request.method, arrival.path)
         if found is None:
             raise Problem(Trouble.NO_ROUTE, f"Unknown request URL: {arrival.request.method} /{arrival.path}")
-        if arrival.dialect.reads_json and not arrival.readable:
+        if not arrival.readable:
             raise Problem(Trouble.NOT_JSON, "We could not parse the JSON body of your request.")
         handler, tail = found
         request = arrival.request
@@ -269,6 +270,8 @@ class Service:
                 self._seed,
                 _wall(),
                 arrival.serial,
+                request.rel_url.raw_path,
+                request.rel_url.raw_query_string,
             )
         )
 
@@ -287,14 +290,16 @@ class Service:
         )
 
     def _told_to_wait(self, arrival: Arrival, problem: Problem, wait: Wait) -> Reply:
+        problem.wait = wait.seconds
         reply = self._refused(arrival, problem)
-        reply.headers.update(wait.headers)
+        if not arrival.dialect.waits_in_body:
+            reply.headers.update(wait.headers)
         if wait.seconds is not None:
             arrival.visit.retry_after_until = self.now() + wait.seconds
         return reply
 
     def _refused(self, arrival: Arrival, problem: Problem) -> Reply:
-        return arrival.dialect.refuse(problem, arrival.path, arrival.serial)
+        return arrival.dialect.refuse_at(problem, arrival.path, arrival.request.query, arrival.serial)
 
     def _finished(self, arrival: Arrival, reply: Reply, account: Account | None) -> Reply:
         """The reply with the headers that every one has."""
@@ -324,16 +329,6 @@ class Service:
 def _wall() -> float:
     """Seconds since 1970: services tell clients wall-clock times."""
     return datetime.now(UTC).timestamp()
-
-
-def _parsed(raw: bytes) -> tuple[Json, bool]:
-    if not raw:
-        return {}, True
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return {}, False
-    return (body, True) if isinstance(body, dict) else ({}, False)
 
 
 def _over_limit(dialect: Dialect) -> Trouble:

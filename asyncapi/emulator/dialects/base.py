@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+import orjson
+
 from asyncapi.emulator.answers import last_user_text, text_of
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, json_reply
 from asyncapi.emulator.limits import Reading
@@ -33,7 +35,8 @@ class Dialect:
     """One service: subclass it, fill in ``routes`` and ``refuse``, and add the class to the registry.
 
     A service that ``needs_key`` sells its tokens: it has rate limits and money. The others have a queue that
-    can be full. ``routes`` maps (method, path below the mount) to a handler; a path that ends in a slash
+    can be full. One that ``waits_in_body`` has no headers for that. A key in a URL is counted as a
+    violation, but where the service itself ``signs_urls``. ``routes`` maps (method, path below the mount) to a handler; a path that ends in a slash
     serves everything below it, with the rest in ``ask.tail``.
     """
 
@@ -42,7 +45,8 @@ class Dialect:
     needs_key: ClassVar[bool] = False
     limits_by_day: ClassVar[bool] = False
     wait_form: ClassVar[str] = "bare"
-    reads_json: ClassVar[bool] = True
+    waits_in_body: ClassVar[bool] = False
+    signs_urls: ClassVar[bool] = False
     body_limit: ClassVar[int] = 64 * 2**20
 
     def __init__(self) -> None:
@@ -66,6 +70,20 @@ class Dialect:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else ""
 
+    def key_in_query(self, query: Mapping[str, str]) -> str:
+        """The API key that a URL carries, empty for none."""
+        return ""
+
+    def read(self, path: str, headers: Mapping[str, str], raw: bytes) -> tuple[Json, bool]:
+        """The body as a JSON object, and whether it could be read (an empty one can)."""
+        if not raw:
+            return {}, True
+        try:
+            body = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return {}, False
+        return (body, True) if isinstance(body, dict) else ({}, False)
+
     def model_in(self, path: str, body: Json) -> str:
         """The model that a request is for, as records show it."""
         model = body.get("model")
@@ -87,6 +105,10 @@ class Dialect:
     def refuse(self, problem: Problem, path: str, serial: int) -> Reply:
         """A refusal in this service's own envelope."""
         return json_reply({"error": problem.message}, STATUS[problem.trouble])
+
+    def refuse_at(self, problem: Problem, path: str, query: Mapping[str, str], serial: int) -> Reply:
+        """The same where the query decides about the envelope."""
+        return self.refuse(problem, path, serial)
 
     def stream_error(self) -> list[bytes]:
         """The frames that a service sends when it fails in the middle of a stream."""
