@@ -162,6 +162,7 @@ def test_merge_and_split_give_every_call_its_own(calls: list[list[str]], usage: 
     assert inputs(merged) == tuple(text for call in calls for text in call)
     assert embed.key(merged) == embed.key(requests[0])
     assert embed.items(merged) == sum(map(embed.items, requests))
+    assert embed.answers(answer(merged, usage)) == embed.items(merged)
     assert embed.chars(merged) == sum(map(embed.chars, requests))
     assert [vectors(got) for got in answers] == [tuple(map(vector, call)) for call in calls]
     assert all(got.raw == {"k": 1} and got.id == "r" for got in answers)

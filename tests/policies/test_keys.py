@@ -228,6 +228,34 @@ def test_parking_is_never_shortened_and_ends_by_itself() -> None:
     assert keys.parked(100.0, None, None) == []
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("how", ["parked", "cooled"])
+def test_a_key_that_rests_is_never_chosen(strategy: KeyStrategy, how: str) -> None:
+    """The others take its turns, and it comes back when its time is over."""
+    keys = ring("abc", strategy)
+    if how == "parked":
+        key(keys, "a").park(10.0, "authentication")
+    else:
+        key(keys, "a").cool(10.0)
+    resting = Counter(pick(keys, now=9.0) for _ in range(20))
+    after = {pick(keys, now=10.0) for _ in range(3)}
+
+    assert resting == {"b": 10, "c": 10}
+    assert after == set("abc")
+
+
+def test_a_key_says_what_it_is_at() -> None:
+    """Ready, cooling, or why it is parked; parked counts more than cooling."""
+    state = KeyState("a")
+    seen = [state.state(0.0)]
+    state.cool(20.0)
+    seen.append(state.state(0.0))
+    state.park(10.0, "authentication")
+    seen += [state.state(now) for now in (0.0, 10.0, 20.0)]
+
+    assert seen == ["ready", "cooling", "authentication", "cooling", "ready"]
+
+
 def test_the_operator_restores_a_key_at_once() -> None:
     """Rest and parking end; the reason is gone."""
     keys = ring("a")
