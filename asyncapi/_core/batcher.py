@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from asyncapi._core.call import Call, Options
 from asyncapi._core.perform import attempts, deadline_error
 from asyncapi.config import Batch
-from asyncapi.errors import AsyncAPIError, ClientClosedError, DecodeError, InvalidRequestError
+from asyncapi.errors import (
+    AsyncAPIError,
+    ClientClosedError,
+    ConfigError,
+    ConnectionLostError,
+    DecodeError,
+    InvalidRequestError,
+)
 from asyncapi.policies.batching import STRATEGIES, Batching
 from asyncapi.types.events import BatchFlushed
 from asyncapi.types.requests import Request
@@ -29,15 +36,29 @@ __all__ = ["Batcher"]
 class _Item:
     """One request in a batch.
 
-    State: its ``future``, cancelled when its caller is.
+    State: its ``future``, cancelled when its caller is, and the ``batch`` that is under way with it.
     """
 
-    __slots__ = ("call", "future", "request")
+    __slots__ = ("batch", "call", "future", "request")
 
     def __init__(self, call: Call, request: Request) -> None:
         self.call = call
         self.request = request
+        self.batch: Call | None = None
         self.future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def leave_batch(self) -> None:
+        """What the batch went through, its member went through: told once, when either of them ends."""
+        member, batch, self.batch = self.call, self.batch, None
+        if batch is None:
+            return
+        member.wire = batch.wire
+        member.attempts += batch.attempts
+        member.ended += batch.ended
+        member.last_error = batch.last_error and batch.last_error.copy()
+        member.key = batch.key
+        member.queue_s += batch.queue_s
+        member.service_s = batch.service_s
 
 
 class _Group:
@@ -56,11 +77,10 @@ class _Group:
         self.wanted = 0
 
     def item_done(self, future: asyncio.Future[Response]) -> None:
-        """A batch is cancelled when its last member is."""
-        if future.cancelled():
-            self.wanted -= 1
-            if not self.wanted and self.task is not None:
-                self.task.cancel()
+        """A batch is cancelled when its last member is, whatever became of the others."""
+        self.wanted -= 1
+        if future.cancelled() and not self.wanted and self.task is not None:
+            self.task.cancel()
 
 
 class Batcher:
@@ -93,11 +113,14 @@ class Batcher:
                 item, strategy, None if key is None else (call.request.operation, call.options.key, key)
             )
         try:
-            answers = [await item.future for item in items]
+            if len(items) == 1:
+                return await items[0].future
+            # The first piece to fail ends the call; it would gain nothing from the others.
+            answers = await asyncio.gather(*(item.future for item in items))
         finally:
             for item in items:
                 self._withdraw(item)
-        return answers[0] if len(answers) == 1 else strategy.join(answers)
+        return strategy.join(answers)
 
     def drop(self, error: AsyncAPIError) -> None:
         """Whoever still gathers gets ``error``."""
@@ -169,6 +192,7 @@ class Batcher:
 
     def _withdraw(self, item: _Item) -> None:
         """The member is gone: what it still waits for is not wanted."""
+        item.leave_batch()  # what its caller is told depends on what was sent
         if not item.future.done():
             item.future.cancel()
         elif not item.future.cancelled():
@@ -180,9 +204,7 @@ class Batcher:
         try:
             await self._send(group.items)
         except asyncio.CancelledError:
-            self._settle(
-                group.items, ClientClosedError("the client was closed while the batch was under way")
-            )
+            self._settle(group.items, _closed(group.items))
             raise
         except BaseException as error:
             self._settle(group.items, AsyncAPIError(f"the batch failed: {error!r}"), error)
@@ -190,11 +212,14 @@ class Batcher:
 
     async def _send(self, items: Sequence[_Item]) -> None:
         """One request for these items; if it is at fault, halves, so that a bad item fails alone."""
+        items = [item for item in items if not item.future.done()]
+        if not items:
+            return
         strategy = STRATEGIES[items[0].request.operation]
         try:
             response = await self._attempt(items, strategy)
             answers = strategy.split(response, [item.request for item in items])
-        except InvalidRequestError as error:
+        except (InvalidRequestError, ConfigError) as error:
             if len(items) == 1:
                 self._settle(items, error)
                 return
@@ -225,14 +250,16 @@ class Batcher:
         call = Call(self._endpoint, merged, options, first.id)
         deadlines = [member.deadline for member in calls]
         call.deadline = None if None in deadlines else max(d for d in deadlines if d is not None)
+        for item in items:
+            item.batch = call
         try:
             async with asyncio.timeout_at(call.deadline) as timeout:
                 response = await attempts(call)
         except TimeoutError as error:
             raise (deadline_error(call) if timeout.expired() else error) from error
         finally:
-            for member in calls:
-                _account(member, call)
+            for item in items:
+                item.leave_batch()
         wanted = sum(strategy.items(item.request) for item in items)
         if (got := strategy.answers(response)) != wanted:
             raise DecodeError(f"{self._endpoint.name} answered {got} items for {wanted}")
@@ -248,10 +275,9 @@ class Batcher:
                 item.future.set_exception(own)
 
 
-def _account(member: Call, batch: Call) -> None:
-    """What the batch went through, its members went through."""
-    member.attempts += batch.attempts
-    member.ended += batch.ended
-    member.key = batch.key
-    member.queue_s += batch.queue_s
-    member.service_s = batch.service_s
+def _closed(items: Sequence[_Item]) -> AsyncAPIError:
+    """What members of a batch get that was cancelled from outside: the truth about what was sent."""
+    if any(item.call.attempts for item in items):
+        message = "the client was closed while the batch was under way"
+        return ConnectionLostError(message, sent=True, retryable=False)
+    return ClientClosedError("the client was closed while the batch waited: nothing was sent")

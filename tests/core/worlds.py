@@ -103,6 +103,11 @@ async def outcomes(calls: Iterable[Awaitable[T]]) -> list[T | BaseException]:
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
+def start(*calls: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
+    """Start them, each in a task of its own."""
+    return [asyncio.ensure_future(call) for call in calls]
+
+
 async def caught(kind: type[BaseException], awaitable: Awaitable[object]) -> Any:
     """The error that awaiting raises, which must be of this kind exactly."""
     with pytest.raises(kind) as raised:
