@@ -15,6 +15,9 @@ DIMENSIONS = 64
 POISON = "<poison>"
 """A text that contains this makes a service refuse the whole request that it came in."""
 
+UNSAFE = "<unsafe>"
+"""A text that contains this is blocked by the services that have safety filters."""
+
 
 def vector(seed: int, model: str, text: str, dimensions: int = DIMENSIONS) -> "array[float]":
     """A vector of unit length in float32: a pure function of its arguments."""

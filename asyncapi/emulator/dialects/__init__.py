@@ -5,6 +5,7 @@ To add one: subclass ``Dialect`` in a module of its own, and add the class to ``
 
 from asyncapi.emulator.dialects.base import Dialect
 from asyncapi.emulator.dialects.claude import Claude
+from asyncapi.emulator.dialects.gemini import Gemini
 from asyncapi.emulator.dialects.groq import Groq
 from asyncapi.emulator.dialects.hf_tei import HFTEI
 from asyncapi.emulator.dialects.ollama import Ollama
@@ -13,7 +14,7 @@ from asyncapi.emulator.dialects.openai import OpenAI
 from asyncapi.emulator.dialects.vllm import VLLM
 
 DIALECTS: dict[str, type[Dialect]] = {
-    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Ollama, HFTEI)
+    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI)
 }
 """Every service by name."""
 

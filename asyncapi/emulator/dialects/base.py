@@ -35,9 +35,9 @@ class Dialect:
     """One service: subclass it, fill in ``routes`` and ``refuse``, and add the class to the registry.
 
     A service that ``needs_key`` sells its tokens: it has rate limits and money. The others have a queue that
-    can be full. One that ``waits_in_body`` has no headers for that. A key in a URL is counted as a
-    violation, but where the service itself ``signs_urls``. ``routes`` maps (method, path below the mount) to a handler; a path that ends in a slash
-    serves everything below it, with the rest in ``ask.tail``.
+    can be full. One that ``waits_in_body`` has no headers for that. A key in a URL is counted as a violation,
+    but where the service itself ``signs_urls``. ``routes`` maps (method, path below the mount) to a handler;
+    a path that ends in a slash serves everything below it, with the rest in ``ask.tail``.
     """
 
     name: ClassVar[str]
