@@ -298,18 +298,13 @@ class Endpoint:
         if isinstance(error, asyncio.CancelledError) and self._timed_out(call, lease, now):
             self.settle(lease, _TIMED_OUT, ReadTimeoutError("the call's deadline"))
             return None
-        judgement = judge(error)
-        known = error if isinstance(error, AsyncAPIError) else None
-        self.settle(lease, judgement, known)
-        if known is None:
+        if not isinstance(error, AsyncAPIError):
+            self.settle(lease, IGNORED)
             return None
-        if known.kind == "decode":
-            self.emit(DecodeFailed(endpoint=self.name, request_id=call.id, error=known.message))
-        self._treat_key(lease.key, judgement, known, now)
-        delay = self._next_delay(call, known, judgement, now)
+        delay = self._next_delay(call, error, self.lost(lease, error), now)
         if delay is None:
             return None
-        call.last_error = known
+        call.last_error = error
         self.emit(
             RetryScheduled(
                 endpoint=self.name,
@@ -317,10 +312,19 @@ class Endpoint:
                 key=call.key,
                 attempt=call.attempts,
                 delay_s=delay,
-                error=known.kind,
+                error=error.kind,
             )
         )
         return delay
+
+    def lost(self, lease: Lease, error: AsyncAPIError) -> Judgement:
+        """Settle an attempt that ended in an error: what that means, to the key also."""
+        judgement = judge(error)
+        self.settle(lease, judgement, error)
+        if error.kind == "decode":
+            self.emit(DecodeFailed(endpoint=self.name, request_id=lease.call.id, error=error.message))
+        self._treat_key(lease.key, judgement, error, self.clock())
+        return judgement
 
     def _timed_out(self, call: Call, lease: Lease, now: float) -> bool:
         """Whether a cancellation is the call's own deadline, and the service had its usual time."""

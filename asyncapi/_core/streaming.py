@@ -16,7 +16,7 @@ from asyncapi._core.lease import Lease
 from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within_first_byte
 from asyncapi.abc import StreamDecoder, WireStream
 from asyncapi.errors import AsyncAPIError, ConfigError, ReadTimeoutError, StreamInterruptedError
-from asyncapi.policies.verdict import IGNORED, OK, Judgement, judge
+from asyncapi.policies.verdict import IGNORED, OK, Judgement
 from asyncapi.types.responses import Chunk, Response
 from asyncapi.types.wire import WireResponse
 
@@ -36,7 +36,8 @@ class Stream(Generic[R]):
             is the response so far, ``__cause__`` what happened.
 
     State: the ``_lease`` while it is held, the ``_wire`` and ``_decoder`` of the attempt, chunks that
-    are ``_ready``, the whole ``_response`` once there, ``_ended`` (counted), the ``_watch`` over silence.
+    are ``_ready``, the whole ``_response`` once there, ``_entered``, ``_ended`` (counted), the ``_watch``
+    over silence.
     """
 
     def __init__(self, call: Call) -> None:
@@ -47,7 +48,7 @@ class Stream(Generic[R]):
         self._watch: _Watch | None = None
         self._ready: deque[Chunk] = deque()
         self._response: Response | None = None
-        self._ended = False
+        self._entered = self._ended = False
 
     @property
     def request_id(self) -> str:
@@ -67,6 +68,9 @@ class Stream(Generic[R]):
 
     async def __aenter__(self) -> Stream[R]:
         call = self._call
+        if self._entered:
+            raise ConfigError("a stream can be entered once: ask client.stream(...) for another one")
+        self._entered = True
         try:
             async with asyncio.timeout_at(call.deadline) as timeout:
                 await self._attempts()
@@ -166,8 +170,9 @@ class Stream(Generic[R]):
                     raise decoder.error
                 self._take(await watch.read())
         except AsyncAPIError as error:
-            self._release(judge(error), error)
-            raise self._fail(self._interrupted(error)) from error
+            self._break(error)
+            broken = self._fail(self._interrupted(error))
+            raise broken from (error.__cause__ if broken is error else error)
         except BaseException as error:
             self._release(IGNORED)
             self._fail(error)
@@ -187,11 +192,22 @@ class Stream(Generic[R]):
             retry_after=error.retry_after,
         )
 
-    def _release(self, judgement: Judgement, error: AsyncAPIError | None = None) -> None:
+    def _break(self, error: AsyncAPIError) -> None:
+        """Give everything back after an error in mid-stream."""
+        assert self._watch is not None
+        if self._watch.kept_waiting:
+            self._release(IGNORED)
+            return
+        self._close()
+        lease, self._lease = self._lease, None
+        assert lease is not None  # an answer that is not whole still holds it
+        self._call.endpoint.lost(lease, error)
+
+    def _release(self, judgement: Judgement) -> None:
         self._close()
         lease, self._lease = self._lease, None
         if lease is not None:
-            self._call.endpoint.settle(lease, judgement, error)
+            self._call.endpoint.settle(lease, judgement)
 
     def _close(self) -> None:
         if self._watch is not None:
@@ -216,7 +232,8 @@ class _Watch:
     One timer that moves itself on, instead of one for each chunk. Time that the reader takes between
     two chunks is not the service's silence.
 
-    State: ``_since`` (when the pending read began, None while nobody reads), and the ``_timer``.
+    State: ``_since`` (when the pending read began, None while nobody reads), ``kept_waiting`` (the
+    deadline passed while nobody read), and the ``_timer``.
     """
 
     def __init__(self, call: Call, wire: WireStream) -> None:
@@ -225,6 +242,7 @@ class _Watch:
         self._clock = call.endpoint.clock
         self._idle = call.timeout.idle
         self._since: float | None = None
+        self.kept_waiting = False
         self._timer: asyncio.TimerHandle | None = None
         self._arm(self._clock())
 
@@ -254,6 +272,7 @@ class _Watch:
         since = now if self._since is None else self._since
         if self._call.deadline is not None and now >= self._call.deadline:
             total = self._call.timeout.total
+            self.kept_waiting = self._since is None
             self._wire.fail(
                 ReadTimeoutError(f"{name} did not end its stream within {total} s", retryable=False)
             )

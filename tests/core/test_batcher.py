@@ -33,6 +33,7 @@ from tests.core.worlds import (
     caught,
     client_of,
     outcomes,
+    start,
     texts_of,
     turns,
     vectors,
@@ -209,9 +210,8 @@ async def test_an_answer_of_the_wrong_length_fails_clearly_for_every_member() ->
     data = [{"object": "embedding", "index": 0, "embedding": [1.0]}]
     transport = ScriptedTransport(default=reply({"data": data, "model": "m"}))
     async with client_of(transport, batch=EIGHT) as client:
-        errors = [
-            await caught(DecodeError, c) for c in [_task(client.embed(MODEL, str(i))) for i in range(3)]
-        ]
+        calls = start(*(client.embed(MODEL, str(i)) for i in range(3)))
+        errors = [await caught(DecodeError, call) for call in calls]
         assert_at_rest(client, transport)
 
     assert all("1" in str(error) and "3" in str(error) for error in errors)

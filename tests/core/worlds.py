@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
-from asyncapi import Client, Endpoint, Key, KeyPool
+from asyncapi import Client, Endpoint, Key, KeyPool, Stream
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi.abc import Hook, Transport
 from asyncapi.policies.breaker import State
@@ -106,6 +106,16 @@ async def outcomes(calls: Iterable[Awaitable[T]]) -> list[T | BaseException]:
 def start(*calls: Coroutine[Any, Any, T]) -> list[asyncio.Task[T]]:
     """Start them, each in a task of its own."""
     return [asyncio.ensure_future(call) for call in calls]
+
+
+async def read(answer: Stream[Any], into: list[str] | None = None, *, pause: float = 0.0) -> Any:
+    """Enter a stream and read it to its end, with a pause after each chunk: the whole answer."""
+    async with answer:
+        async for chunk in answer:
+            if into is not None:
+                into.append(chunk.text)
+            await asyncio.sleep(pause)
+    return answer.response
 
 
 async def caught(kind: type[BaseException], awaitable: Awaitable[object]) -> Any:
