@@ -30,14 +30,18 @@ class Call:
 PARTS = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 PLAIN = {
     "gemini": Call("/gemini/v1/models/m:generateContent", PARTS),
+    "hf_tgi": Call("/hf_tgi/generate", {"inputs": "Hi"}),
 }
 STREAMS = {
     "gemini": Call("/gemini/v1/models/m:streamGenerateContent?alt=sse", PARTS, b"finishReason"),
     "gemini-array": Call("/gemini/v1/models/m:streamGenerateContent", PARTS, b"finishReason"),
+    "hf_tgi": Call("/hf_tgi/generate_stream", {"inputs": "Hi"}, b"generated_tokens"),
+    "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", {"messages": USER, "stream": True}, b"[DONE]"),
 }
 STATUSES = {
     # 429, 500, 503, 529, quota, revoked, a bad path
     "gemini": (429, 500, 503, 503, 429, 400, 404),
+    "hf_tgi": (429, 500, 503, 429, 503, 401, 404),
 }
 
 

@@ -67,3 +67,39 @@ async def test_google_sdk_calls_tools_embeds_lists_and_raises(emulator: Emulator
     assert [len(item.values) for item in vectors.embeddings] == [64, 64]
     assert "models/gemini-3.5-flash" in models
     assert (limited.value.code, limited.value.status) == (429, "RESOURCE_EXHAUSTED")
+
+
+async def test_hugging_face_sdk_generates_and_streams(emulator: Emulator) -> None:
+    """Text generation with details, token by token, and through the Messages route."""
+    hub = pytest.importorskip("huggingface_hub")
+    errors = pytest.importorskip("huggingface_hub.errors")
+    url = emulator.base_urls["hf_tgi"]
+    client = hub.AsyncInferenceClient(model=url)
+    plain = await client.text_generation("What is the weather?", details=True, max_new_tokens=50)
+    stream = await client.text_generation("What is the weather?", details=True, stream=True)
+    parts = [part async for part in stream]
+    chat = await client.chat_completion([{"role": "user", "content": "What is the weather?"}])
+    with pytest.raises(errors.ValidationError):
+        await client.text_generation("Hi", temperature=-1.0)
+
+    assert DIGEST in plain.generated_text
+    assert plain.details.finish_reason == "eos_token"
+    assert parts[-1].generated_text == plain.generated_text
+    assert DIGEST in chat.choices[0].message.content
+
+
+async def test_text_generation_sdk_generates_streams_and_raises(emulator: Emulator) -> None:
+    """The old client of this server, which reads ``data:`` without a space."""
+    sdk = pytest.importorskip("text_generation")
+    errors = pytest.importorskip("text_generation.errors")
+    client = sdk.AsyncClient(emulator.base_urls["hf_tgi"])
+    plain = await client.generate("What is the weather?", max_new_tokens=50)
+    parts = [part async for part in client.generate_stream("What is the weather?", max_new_tokens=50)]
+    emulator.script(["529", "stream_error"])
+    with pytest.raises(errors.OverloadedError):
+        await client.generate("Hi")
+    with pytest.raises(errors.GenerationError):
+        [part async for part in client.generate_stream("What is the weather?")]
+
+    assert DIGEST in plain.generated_text
+    assert parts[-1].generated_text == plain.generated_text

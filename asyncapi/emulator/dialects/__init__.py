@@ -8,13 +8,14 @@ from asyncapi.emulator.dialects.claude import Claude
 from asyncapi.emulator.dialects.gemini import Gemini
 from asyncapi.emulator.dialects.groq import Groq
 from asyncapi.emulator.dialects.hf_tei import HFTEI
+from asyncapi.emulator.dialects.hf_tgi import HFTGI
 from asyncapi.emulator.dialects.ollama import Ollama
 from asyncapi.emulator.dialects.opea import OPEA
 from asyncapi.emulator.dialects.openai import OpenAI
 from asyncapi.emulator.dialects.vllm import VLLM
 
 DIALECTS: dict[str, type[Dialect]] = {
-    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI)
+    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI)
 }
 """Every service by name."""
 

@@ -47,7 +47,7 @@ class OpenAIShape(Dialect):
         """Answer a chat request, whole or as a stream."""
         body = ask.body
         model = self.model_of(body)
-        messages = checked_messages(body)
+        messages = self.messages_of(body)
         self.check_chat(body, model)
         question = question_of(body, model, messages, reasoning=self.reasoning_of(body))
         answers = choices_of(question, ask, checked_count(body.get("n") or 1, "n"))
@@ -61,6 +61,10 @@ class OpenAIShape(Dialect):
     def model_of(self, body: Json) -> str:
         """The model asked for."""
         return require_model(body)
+
+    def messages_of(self, body: Json) -> list[Json]:
+        """The conversation, checked."""
+        return checked_messages(body)
 
     def check_chat(self, body: Json, model: str) -> None:
         """Refuse what this service refuses."""
@@ -93,7 +97,7 @@ class OpenAIShape(Dialect):
             "index": index,
             "message": message_of(answer, self.words),
             "logprobs": None,
-            "finish_reason": finish_reason(answer),
+            "finish_reason": finish_reason(answer, self.words),
         }
 
     def usage(self, question: Question, answers: list[Answer]) -> Json:
@@ -146,7 +150,10 @@ class OpenAIShape(Dialect):
         return reply
 
     def _text(self, base: Json, question: Question, answers: list[Answer]) -> Reply:
-        choices = [_text_choice(index, each.text, finish_reason(each)) for index, each in enumerate(answers)]
+        choices = [
+            _text_choice(index, each.text, finish_reason(each, self.words))
+            for index, each in enumerate(answers)
+        ]
         return json_reply({**base, "choices": choices, "usage": self.usage(question, answers)})
 
     def _text_stream(self, base: Json, answers: list[Answer]) -> Reply:
@@ -156,7 +163,7 @@ class OpenAIShape(Dialect):
                 frames.append((sse({**base, "choices": [_text_choice(index, piece, None)]}), count))
         proof = len(frames)
         for index, answer in enumerate(answers):
-            choice = _text_choice(index, "", finish_reason(answer))
+            choice = _text_choice(index, "", finish_reason(answer, self.words))
             frames.append((sse({**base, "choices": [choice]}), answer.output_tokens))
         frames.append((DONE, frames[-1][1]))
         return event_stream(frames, proof)

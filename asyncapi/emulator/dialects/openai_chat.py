@@ -40,12 +40,16 @@ class ChatWords:
         whole_calls: A tool call comes in one delta, not piece by piece.
         obfuscated: Chunks are padded with an ``obfuscation`` field unless switched off.
         explicit_nulls: Chunks spell out fields that are null.
+        stop_sequence: The finish reason where a stop sequence ended the answer.
+        null_opening: The first delta's content is null, not empty.
     """
 
     reasoning_field: str | None = None
     whole_calls: bool = False
     obfuscated: bool = False
     explicit_nulls: bool = True
+    stop_sequence: str = "stop"
+    null_opening: bool = False
 
 
 def require_model(body: Json) -> str:
@@ -223,9 +227,9 @@ def choices_of(question: Question, ask: Ask, count: int) -> list[Answer]:
     return [compose(question, ask.seed, index) for index in range(count)]
 
 
-def finish_reason(answer: Answer) -> str:
-    """The finish reason in this dialect, which does not tell a stop sequence from an end."""
-    return "stop" if answer.finish == "stop_sequence" else answer.finish
+def finish_reason(answer: Answer, words: ChatWords) -> str:
+    """The finish reason in this dialect, which mostly does not tell a stop sequence from an end."""
+    return words.stop_sequence if answer.finish == "stop_sequence" else answer.finish
 
 
 def usage_of(question: Question, answers: list[Answer]) -> Json:
@@ -265,7 +269,7 @@ def call_of(call: ToolCall) -> Json:
 
 def deltas_of(answer: Answer, words: ChatWords) -> Iterator[tuple[Json, int]]:
     """The deltas of one choice, and how many output tokens exist when each is sent."""
-    first: Json = {"role": "assistant", "content": None if answer.calls else ""}
+    first: Json = {"role": "assistant", "content": None if answer.calls or words.null_opening else ""}
     if words.reasoning_field is None:
         first["refusal"] = None
     sent = 0
@@ -317,7 +321,7 @@ def chunk_frames(base: Json, answers: list[Answer], words: ChatWords, padded: bo
 def finish_frames(base: Json, answers: list[Answer], words: ChatWords) -> list[Frame]:
     """The chunks that carry the finish reasons."""
     return [
-        (sse(_chunk(base, index, {}, finish_reason(answer), words, False)), answer.output_tokens)
+        (sse(_chunk(base, index, {}, finish_reason(answer, words), words, False)), answer.output_tokens)
         for index, answer in enumerate(answers)
     ]
 
