@@ -3,7 +3,6 @@
 A service of your own that speaks the OpenAI dialect is one row::
 
     from asyncapi.backends import OpenAIDialect, Quirks
-    from asyncapi.types.wire import Service
 
     mine = OpenAIDialect(
         Service(name="mine", operations=frozenset({"chat"}), base_url="http://host:8000/v1", needs_key=False),
@@ -17,12 +16,12 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncapi.errors import UnknownModelError, UnsupportedOperationError
 
 if TYPE_CHECKING:
-    from asyncapi.abc import Backend
+    from asyncapi.abc import Backend, ServiceBackend
     from asyncapi.backends._openai_dialect import OpenAIDialect
     from asyncapi.backends._openai_quirks import Quirks
 
@@ -40,14 +39,6 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "vllm": "asyncapi.backends.vllm",
     }
 )
-
-# Written down, so that an error message need not import every backend; a test compares them.
-_OFFERED: Mapping[str, tuple[str, ...]] = {
-    "chat": ("claude", "groq", "ollama", "openai", "opea", "vllm"),
-    "embed": ("groq", "hf_tei", "ollama", "openai", "opea", "vllm"),
-    "rerank": ("hf_tei", "opea", "vllm"),
-    "models": ("claude", "groq", "hf_tei", "ollama", "openai", "vllm"),
-}
 
 
 def known_backends() -> tuple[str, ...]:
@@ -71,10 +62,18 @@ def get_backend(name: str) -> Backend:
 
 
 def unsupported_operation(service: str, operation: str) -> UnsupportedOperationError:
-    """The error for an operation that a service does not offer, naming services that do."""
-    others = [name for name in _OFFERED.get(operation, ()) if name != service]
+    """The error for an operation that a service does not offer, naming services that do.
+
+    It asks every backend, so the first such error imports them all.
+    """
+    others = [name for name in known_backends() if name != service and _offers(name, operation)]
     hint = f"; these do: {', '.join(others)}" if others else ""
     return UnsupportedOperationError(f"{service} does not offer {operation!r}{hint}")
+
+
+def _offers(name: str, operation: str) -> bool:
+    backend = cast("ServiceBackend", get_backend(name))
+    return operation in backend.service.operations
 
 
 def __getattr__(name: str) -> Any:
