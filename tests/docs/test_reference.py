@@ -1,0 +1,55 @@
+"""What is generated is up to date, and the explanations use the code's own words."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from asyncapi._core.stages import STAGES
+from asyncapi.types import events
+
+from .pages import ROOT
+
+
+def script(name: str) -> ModuleType:
+    """One of the scripts in docs/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["build_reference", "build_plots"])
+def test_generated_files_are_up_to_date(name: str) -> None:
+    """Running the script again would change nothing."""
+    stale = [path for path, text in script(name).build().items() if old(path) != text]
+
+    assert not stale, f"run: python docs/{name}.py"
+
+
+def old(path: Path) -> str:
+    """What a file says now."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def test_the_explanation_names_the_stations_in_their_order() -> None:
+    """One word for one thing: the page's table of stations is ``STAGES``."""
+    page = (ROOT / "docs" / "explanation" / "life-of-a-call.md").read_text(encoding="utf-8")
+
+    assert tuple(re.findall(r"^\| \*\*(\w+)\*\* \|", page, re.MULTILINE)) == STAGES
+
+
+def test_events_begin_with_the_station_that_they_come_from() -> None:
+    """Apart from the two that belong to no single station: a retry, and the call itself."""
+    kinds = [getattr(events, name) for name in events.__all__ if name != "Event"]
+    stations = {kind.name.removeprefix("asyncapi.").partition("_")[0] for kind in kinds}
+
+    assert stations <= {*STAGES, "retry", "call"}

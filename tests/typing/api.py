@@ -1,0 +1,139 @@
+"""Every public name as a user's program has it, for mypy. Nothing here is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_type
+
+import asyncapi
+
+
+def settings() -> list[asyncapi.Endpoint]:
+    """Settings take their short and their long forms."""
+    profile: asyncapi.Profile = asyncapi.profile("high-throughput")
+    pool = asyncapi.KeyPool(
+        (asyncapi.Key(env="A", requests_per_minute=500), asyncapi.Key("sk-b", weight=2)), strategy="weighted"
+    )
+    return [
+        asyncapi.Endpoint("ollama"),
+        asyncapi.Endpoint("openai", limit=20, timeout=2.0, keys=("sk-a", "sk-b")),
+        asyncapi.Endpoint(
+            "openai",
+            name="second",
+            base_url="http://127.0.0.1:1/v1",
+            keys=pool,
+            limit=asyncapi.Fixed(20),
+            queue_size=1000,
+            strict=True,
+            retry=asyncapi.Retry(attempts=5, base=0.5, cap=20, budget=0.1, reserve=5),
+            breaker=asyncapi.Breaker(failure_threshold=5, reset_after=30.0),
+            batch=asyncapi.Batch(size=32, wait=0.02),
+            timeout=asyncapi.Timeout(total=60, connect=5, first_byte=None, idle=10),
+            headers={"X-Team": "search"},
+            requests_per_second=10.0,
+            on_open="wait",
+            profile="low-resource",
+        ),
+        asyncapi.Endpoint("vllm", retry=profile.retry, breaker=profile.breaker),
+    ]
+
+
+async def calls() -> None:
+    """Each verb gives its own response."""
+    async with asyncapi.Client(settings(), profile="balanced", timeout=30, seed=1) as client:
+        reply = await client.chat("openai:gpt-5", "Hello", priority=asyncapi.Priority.HIGH, temperature=0.5)
+        assert_type(reply, asyncapi.ChatResponse)
+        assert_type(reply.text, str)
+        assert_type(reply.usage, asyncapi.Usage)
+        assert_type(reply.usage.total_tokens, int | None)
+        assert_type(reply.tool_calls, tuple[asyncapi.ToolCall, ...])
+        vectors = await client.embed("hf_tei:bge", ["a", "b"], tenant="t", tag="x", timeout=2.0)
+        assert_type(vectors, asyncapi.EmbedResponse)
+        ranked = await client.rerank("hf_tei:bge", query="q", documents=["a"], top_n=1)
+        assert_type(ranked, asyncapi.RerankResponse)
+        models = await client.models("ollama")
+        assert_type(models, asyncapi.ModelsResponse)
+        anything: asyncapi.Response = await client.call(asyncapi.ModelsRequest(model="ollama:"))
+        assert_type(anything.attempts, int)
+        background = client.with_options(priority=asyncapi.Priority.LOW)
+        assert_type(background, asyncapi.Client)
+        counted: asyncapi.Statistics = client.statistics()
+        assert_type(counted.endpoints["openai"].calls.succeeded, int)
+        client.keys("openai").add(asyncapi.Key(env="NEW"))
+
+
+async def streams(client: asyncapi.Client) -> None:
+    """A stream is entered, then read."""
+    async with client.stream("claude:claude-sonnet-5", "Count", max_tokens=10, stop="5") as stream:
+        handed_on: asyncapi.Stream[asyncapi.ChatResponse] = stream
+        async for chunk in handed_on:
+            assert_type(chunk.text, str)
+            piece: asyncapi.Chunk = chunk
+            print(piece)
+
+
+def requests() -> Iterator[asyncapi.Request]:
+    """Typed requests, parts and tools."""
+    content = (
+        asyncapi.Text("What is this?", cache="5m"),
+        asyncapi.Image(url="https://example.com/a.png"),
+        asyncapi.Audio(data="", format="wav"),
+        asyncapi.File(file_id="f"),
+    )
+    tool = asyncapi.Tool(name="weather", parameters={"type": "object"})
+    call = asyncapi.ToolCall(id="1", name="weather", arguments="{}")
+    result = asyncapi.ToolResult(tool_call_id="1", content="rain")
+    yield asyncapi.ChatRequest(
+        model="openai:gpt-5",
+        messages=(
+            asyncapi.Message("user", content),
+            asyncapi.Message("assistant", (call,)),
+            asyncapi.Message("tool", (result,)),
+        ),
+        tools=(tool,),
+        extra=asyncapi.Extra(body={"top_a": 1}),
+    )
+    yield asyncapi.EmbedRequest(model="openai:e", inputs=("a",))
+    yield asyncapi.RerankRequest(model="vllm:r", query="q", documents=("a",))
+
+
+async def mapped(client: asyncapi.Client) -> None:
+    """Requests in, results out."""
+    async for done in client.map(requests(), max_in_flight=8):
+        ended: asyncapi.Done = done
+        assert_type(ended.error, asyncapi.AsyncAPIError | None)
+
+
+def errors(error: asyncapi.AsyncAPIError) -> str:
+    """What every error has, and what its class adds."""
+    assert_type(error.sent, bool | None)
+    assert_type(error.retry_after, float | None)
+    match error:
+        case asyncapi.UnknownModelError() | asyncapi.MissingKeyError() | asyncapi.UnsupportedOperationError():
+            return "settings"
+        case asyncapi.ConfigError():
+            return "wrong use"
+        case asyncapi.QueueFullError() | asyncapi.CircuitOpenError() | asyncapi.NoKeyAvailableError():
+            return "later"
+        case asyncapi.DeadlineExceededError() | asyncapi.BudgetExceededError() | asyncapi.ClientClosedError():
+            return "refused"
+        case asyncapi.NotSentError():
+            return "not sent"
+        case asyncapi.ConnectError() | asyncapi.ReadTimeoutError() | asyncapi.ConnectionLostError():
+            return "no answer"
+        case asyncapi.TransportError():
+            return "transport"
+        case asyncapi.RateLimitError() | asyncapi.QuotaExhaustedError() | asyncapi.OverloadedError():
+            return "slow down"
+        case asyncapi.AuthenticationError() | asyncapi.PermissionDeniedError() | asyncapi.NotFoundError():
+            return "not for you"
+        case asyncapi.ContextLengthError() | asyncapi.ContentRefusedError() | asyncapi.InvalidRequestError():
+            return "your request"
+        case asyncapi.ServerError() | asyncapi.ProviderError():
+            assert_type(error.status, int)
+            return error.code
+        case asyncapi.DecodeError():
+            return error.body.decode()
+        case asyncapi.StreamInterruptedError():
+            return str(error.partial)
+    return asyncapi.__version__
