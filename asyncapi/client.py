@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -193,12 +194,16 @@ class Keys:
     def add(self, key: Key) -> None:
         """A further key, or a new secret under a known name. Calls under way keep the old one."""
         ring = self._endpoint.keys
-        name = key.name or key.env or f"key-{len(ring.keys) + 1}"
+        name = key.name or key.env or self._free_name()
         resolved = self._runtime.resolve_key(self._endpoint.name, msgspec.structs.replace(key, name=name))
-        if [old.name for old in ring.keys] == [""]:
-            ring.remove("")  # the nameless stand-in of an endpoint without keys
+        ring.remove("")  # the nameless stand-in of an endpoint without keys
         ring.add(self._runtime.key_state(self._endpoint.name, self._endpoint.backend, resolved))
         self._endpoint.worker.kick()
+
+    def _free_name(self) -> str:
+        names = [name for name in self.names() if name]
+        numbers = itertools.count(len(names) + 1)
+        return next(name for number in numbers if (name := f"key-{number}") not in names)
 
     def remove(self, name: str) -> None:
         """Take a key out. Calls under way finish with it; calls that could only use it are refused.

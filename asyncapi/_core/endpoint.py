@@ -331,8 +331,10 @@ class Endpoint:
         return call.deadline is not None and now >= call.deadline and now - lease.granted >= self.typical_s
 
     def _next_delay(self, call: Call, error: AsyncAPIError, judgement: Judgement, now: float) -> float | None:
-        free_move = judgement.free and judgement.retry is RetryRule.KEY
-        if not free_move:
+        if judgement.free and judgement.retry is RetryRule.KEY:
+            if self.keys.wait(now, call.options.key, call.options.user) == math.inf:
+                return None  # that was the last key
+        else:
             call.failed += 1
         delay = self.retry.delay(max(call.failed, 1), error, judgement)
         if delay is None:
