@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DATATYPES", "Tensor", "as_tensor"]
 
-#: KServe datatype to numpy's name for it. BYTES holds strings, each after its length.
+#: KServe datatype to numpy's name for it. BYTES holds strings, each after its length. BF16 is an
+#: extension of the protocol; numpy knows the name only where a package such as ml_dtypes adds it.
 DATATYPES = {
     "BOOL": "bool",
     "UINT8": "uint8",
@@ -24,6 +25,7 @@ DATATYPES = {
     "INT32": "int32",
     "INT64": "int64",
     "FP16": "float16",
+    "BF16": "bfloat16",
     "FP32": "float32",
     "FP64": "float64",
     "BYTES": "object",
@@ -44,9 +46,11 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes | Sequence[Any]
 
     def numpy(self) -> npt.NDArray[Any]:
-        """The tensor as a numpy array of its shape. Needs numpy to be installed."""
+        """The tensor as a numpy array of its shape, BF16 as float32. Needs numpy to be installed."""
         import numpy
 
+        if self.datatype == "BF16":
+            return _bfloat16(self.data).reshape(self.shape)
         if self.datatype == "BYTES":
             values = _unpack(self.data) if isinstance(self.data, bytes) else list(self.data)
             return numpy.array(values, dtype=object).reshape(self.shape)
@@ -75,6 +79,16 @@ def as_tensor(value: Any) -> Tensor:
             little = numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             return Tensor(datatype=datatype, shape=array.shape, data=little.tobytes())
     raise ValueError(f"a tensor can't hold {array.dtype}; use one of {', '.join(DATATYPES.values())}")
+
+
+def _bfloat16(data: bytes | Sequence[Any]) -> npt.NDArray[Any]:
+    """The upper halves of float32 values as these values."""
+    import numpy
+
+    if not isinstance(data, bytes):
+        return numpy.array(data, dtype=numpy.float32)
+    halves = numpy.frombuffer(data, dtype="<u2").astype(numpy.uint32)
+    return (halves << 16).view(numpy.float32)
 
 
 def _unpack(data: bytes) -> list[bytes]:
