@@ -1,0 +1,210 @@
+"""Tensors on KServe's wire: raw little-endian bytes, or JSON values; both checked against the shape.
+
+Everything here raises ValueError (or TypeError, OverflowError) that says what does not fit; the callers
+know whose fault it is.
+
+Source: KServe Open Inference Protocol v2, "Tensor Data" and the binary tensor data extension.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from asyncapi.types.tensors import Tensor
+
+__all__ = ["check_raw", "element_count", "flat", "json_values", "raw_bytes", "values_of"]
+
+#: Bytes of an element; BYTES elements have a length each.
+_SIZES: Mapping[str, int] = {
+    "BOOL": 1, "UINT8": 1, "INT8": 1, "UINT16": 2, "INT16": 2, "FP16": 2, "BF16": 2,
+    "UINT32": 4, "INT32": 4, "FP32": 4, "UINT64": 8, "INT64": 8, "FP64": 8,
+}  # fmt: skip
+#: ``array`` type codes of what arrays can hold.
+_CODES: Mapping[str, str] = {
+    "UINT8": "B", "INT8": "b", "UINT16": "H", "INT16": "h", "UINT32": "I", "INT32": "i",
+    "UINT64": "Q", "INT64": "q", "FP32": "f", "FP64": "d",
+}  # fmt: skip
+_HALVES = ("FP16", "BF16")
+_MAXIMUM_RANK = 64
+
+
+def element_count(shape: Any) -> int:
+    """How many elements a tensor of this shape has."""
+    if not isinstance(shape, list | tuple) or len(shape) > _MAXIMUM_RANK:
+        raise ValueError(f"the shape {shape!r:.100} is no list of up to {_MAXIMUM_RANK} sizes")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"the shape {shape!r:.100} has a size that is not 0 or more")
+    return math.prod(shape)
+
+
+def check_raw(datatype: str, data: bytes | memoryview, count: int) -> None:
+    """Whether the bytes are ``count`` whole elements and nothing else."""
+    if datatype == "BYTES":
+        _check_texts(data, count)
+    elif (size := _SIZES.get(datatype)) is None:
+        raise ValueError(f"{datatype!r:.40} is not one of {', '.join(_SIZES)}, BYTES")
+    elif len(data) != count * size:
+        raise ValueError(f"{len(data)} bytes for {count} elements of {datatype}, {size} bytes each")
+
+
+def _check_texts(data: bytes | memoryview, count: int) -> None:
+    at, found, end = 0, 0, len(data)
+    while at + 4 <= end:
+        at += 4 + int.from_bytes(data[at : at + 4], "little")
+        found += 1
+    if at != end or found != count:
+        raise ValueError(f"{end} bytes that are not {count} texts, each after its length")
+
+
+def raw_bytes(tensor: Tensor) -> bytes | memoryview:
+    """The tensor as raw bytes; bytes that it holds are not copied."""
+    count = element_count(tensor.shape)
+    data: Any = tensor.data
+    if isinstance(data, bytes | bytearray | memoryview):
+        view = data if isinstance(data, bytes) else memoryview(data).cast("B")
+        check_raw(tensor.datatype, view, count)
+        return view
+    _check_length(data, count)
+    packed = _packed(tensor.datatype, data)
+    check_raw(tensor.datatype, packed, count)
+    return packed
+
+
+def _check_length(data: Sequence[Any], count: int) -> None:
+    if len(data) != count:
+        raise ValueError(f"{len(data)} values for a shape of {count}; data is a flat sequence")
+
+
+def _packed(datatype: str, values: Sequence[Any]) -> bytes:
+    if code := _CODES.get(datatype):
+        return _little(array(code, values)).tobytes()
+    if datatype == "BYTES":
+        return b"".join(_prefixed(value) for value in values)
+    if datatype == "BOOL":
+        return bytes(_bits(values))
+    if datatype == "FP16":
+        return _half_precision(values)
+    if datatype == "BF16":
+        return b"".join(_bfloat16(value) for value in array("f", values))
+    return b""  # an unknown datatype: refused by the check that follows
+
+
+def _little(values: array[Any]) -> array[Any]:
+    if sys.byteorder == "big":  # pragma: no cover  no such machine here
+        values.byteswap()
+    return values
+
+
+def _prefixed(value: str | bytes) -> bytes:
+    data = value.encode() if isinstance(value, str) else bytes(memoryview(value))
+    return len(data).to_bytes(4, "little") + data
+
+
+def _bits(values: Sequence[Any]) -> list[int]:
+    if not set(values) <= {0, 1}:
+        raise ValueError("BOOL takes true and false only")
+    return [int(value) for value in values]
+
+
+def _half_precision(values: Sequence[Any]) -> bytes:
+    try:
+        return struct.pack(f"<{len(values)}e", *values)
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+
+
+def _bfloat16(value: float) -> bytes:
+    """The upper half of a float32, rounded to nearest, ties to even."""
+    bits = int.from_bytes(struct.pack("<f", value), "little")
+    if value == value:  # rounding could make an infinity of a NaN
+        bits += 0x7FFF + (bits >> 16 & 1)
+    return (bits >> 16).to_bytes(2, "little")
+
+
+def json_values(tensor: Tensor) -> Sequence[Any]:
+    """The tensor as a flat sequence of values that JSON can express."""
+    count = element_count(tensor.shape)
+    data, datatype = tensor.data, tensor.datatype
+    if datatype in _HALVES:
+        raise ValueError(f"{datatype} can't be sent as JSON, only as binary data")
+    if isinstance(data, bytes | bytearray | memoryview):
+        data = _unpacked(datatype, raw_bytes(tensor))
+    elif datatype == "BYTES":
+        data = [value if isinstance(value, str) else str(memoryview(value), "utf-8") for value in data]
+    elif isinstance(data, array):
+        data = data.tolist()
+    _check_length(data, count)
+    _check_values(datatype, data)
+    if datatype.startswith("FP") and not all(map(math.isfinite, data)):
+        raise ValueError("JSON has no NaN and no infinity; send binary data")
+    return data
+
+
+def _unpacked(datatype: str, data: bytes | memoryview) -> list[Any]:
+    if datatype == "BYTES":
+        return _texts(data)
+    if datatype == "BOOL":
+        return [bool(value) for value in data]
+    values: array[Any] = array(_CODES[datatype])
+    values.frombytes(data)
+    return _little(values).tolist()
+
+
+def _texts(data: bytes | memoryview) -> list[str]:
+    texts, at = [], 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        texts.append(str(data[at + 4 : end], "utf-8"))
+        at = end
+    return texts
+
+
+_KINDS: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(_CODES, frozenset({int})),
+    "FP16": frozenset({int, float}),
+    "BF16": frozenset({int, float}),
+    "FP32": frozenset({int, float}),
+    "FP64": frozenset({int, float}),
+    "BOOL": frozenset({bool}),
+    "BYTES": frozenset({str}),
+}
+
+
+def _check_values(datatype: str, values: Sequence[Any]) -> None:
+    """Whether every value is one of the datatype. In C where it can be: there may be millions."""
+    kinds = _KINDS.get(datatype)
+    if kinds is None:
+        raise ValueError(f"{datatype!r:.40} is not one of {', '.join(_KINDS)}")
+    if not kinds.issuperset(map(type, values)):
+        raise ValueError(f"values that are not {datatype}")
+    if values and "INT" in datatype:
+        bits = 8 * _SIZES[datatype]
+        low, high = (0, 2**bits) if datatype[0] == "U" else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+        if min(values) < low or max(values) >= high:
+            raise ValueError(f"a value out of the range of {datatype}")
+
+
+def values_of(datatype: str, data: Any, count: int) -> list[Any]:
+    """JSON data, nested or flat, as the flat values of a tensor."""
+    values = flat(data)
+    if len(values) != count:
+        raise ValueError(f"{len(values)} values for a shape of {count}")
+    _check_values(datatype, values)
+    return values
+
+
+def flat(data: Any) -> list[Any]:
+    """Lists in lists as one list. At each depth there are only lists, or only values."""
+    if type(data) is not list:
+        raise TypeError(f"data is {type(data).__name__}, not a list")
+    while list in (kinds := set(map(type, data))):
+        if len(kinds) > 1:
+            raise ValueError("data mixes lists and values")
+        data = list(chain.from_iterable(data))
+    return data
