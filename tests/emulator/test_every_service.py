@@ -28,20 +28,24 @@ class Call:
 
 
 PARTS = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+TENSORS = [{"name": "input0", "shape": [2], "datatype": "FP32", "data": [1, 2]}]
 PLAIN = {
     "gemini": Call("/gemini/v1/models/m:generateContent", PARTS),
     "hf_tgi": Call("/hf_tgi/generate", {"inputs": "Hi"}),
+    "ovms": Call("/ovms/v2/models/double/infer", {"inputs": TENSORS}),
 }
 STREAMS = {
     "gemini": Call("/gemini/v1/models/m:streamGenerateContent?alt=sse", PARTS, b"finishReason"),
     "gemini-array": Call("/gemini/v1/models/m:streamGenerateContent", PARTS, b"finishReason"),
     "hf_tgi": Call("/hf_tgi/generate_stream", {"inputs": "Hi"}, b"generated_tokens"),
     "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", {"messages": USER, "stream": True}, b"[DONE]"),
+    "ovms": Call("/ovms/v3/chat/completions", {"model": "m", "messages": USER, "stream": True}, b"[DONE]"),
 }
 STATUSES = {
     # 429, 500, 503, 529, quota, revoked, a bad path
     "gemini": (429, 500, 503, 503, 429, 400, 404),
     "hf_tgi": (429, 500, 503, 429, 503, 401, 404),
+    "ovms": (429, 500, 503, 503, 503, 401, 404),
 }
 
 

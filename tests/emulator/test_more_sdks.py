@@ -5,6 +5,8 @@ They are not needed for development; each test is skipped where its SDK is not i
 
 # mypy: ignore-errors
 
+import asyncio
+
 import pytest
 
 from asyncapi.emulator import Emulator, answer_text, question_digest
@@ -103,3 +105,66 @@ async def test_text_generation_sdk_generates_streams_and_raises(emulator: Emulat
 
     assert DIGEST in plain.generated_text
     assert parts[-1].generated_text == plain.generated_text
+
+
+async def test_kserve_sdk_infers(emulator: Emulator) -> None:
+    """JSON tensors through KServe's own client, and readiness."""
+    kserve = pytest.importorskip("kserve")
+    numpy = pytest.importorskip("numpy")
+    base = emulator.base_urls["ovms"]
+    client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2", retries=0))
+    values = numpy.array([[1, 2, 3]], dtype=numpy.float32)
+    for binary in (False, True):
+        tensor = kserve.InferInput("input0", [1, 3], "FP32")
+        tensor.set_data_from_numpy(values, binary_data=binary)
+        request = kserve.InferRequest(model_name="double", infer_inputs=[tensor])
+        reply = await client.infer(base, request, model_name="double")
+        assert reply.outputs[0].as_numpy().tolist() == [[2, 4, 6]]
+    assert await client.is_model_ready(base, "double")
+    await client.close()
+
+
+async def test_triton_sdk_infers_in_binary(emulator: Emulator) -> None:
+    """Raw tensors in and out, strings among them; metadata; errors."""
+    triton = pytest.importorskip("tritonclient.http.aio")
+    numpy = pytest.importorskip("numpy")
+    utils = pytest.importorskip("tritonclient.utils")
+    async with triton.InferenceServerClient(emulator.base_urls["ovms"].removeprefix("http://")) as client:
+        numbers = triton.InferInput("x", [2, 3], "FP32")
+        numbers.set_data_from_numpy(numpy.arange(6, dtype=numpy.float32).reshape(2, 3))
+        texts = triton.InferInput("s", [2], "BYTES")
+        texts.set_data_from_numpy(numpy.array([b"ab", b"cde"], dtype=numpy.object_))
+        outputs = [triton.InferRequestedOutput("x"), triton.InferRequestedOutput("s", binary_data=False)]
+        echo = await client.infer("echo", [numbers, texts], outputs=outputs)
+        all_binary = await client.infer("echo", [numbers, texts])
+        live = [await client.is_server_live(), await client.is_model_ready("add")]
+        meta = await client.get_model_metadata("fixed")
+        with pytest.raises(utils.InferenceServerException, match="not found"):
+            await client.infer("nobody", [numbers])
+
+    assert echo.as_numpy("x").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert all_binary.as_numpy("s").tolist() == [b"ab", b"cde"]
+    assert echo.get_response()["outputs"][1]["data"] == ["ab", "cde"]
+    assert live == [True, True]
+    assert meta["inputs"][0]["shape"] == [2, 3]
+
+
+async def test_ovms_sdk_predicts_the_old_way(emulator: Emulator) -> None:
+    """The columns of the legacy routes, status and metadata."""
+    serving = pytest.importorskip("ovmsclient.tfs_compat.http.serving_client")
+    requests = pytest.importorskip("requests")
+    address = emulator.base_urls["ovms"].removeprefix("http://")
+
+    def used():
+        with requests.Session() as session:
+            client = serving.HttpClient(address, session)
+            one = client.predict({"input0": [[1.0, 2.0]]}, "double")
+            two = client.predict({"a": [1.0], "b": [2.0]}, "echo")
+            return one, two, client.get_model_status("double"), client.get_model_metadata("fixed")
+
+    one, two, status, meta = await asyncio.to_thread(used)
+
+    assert one.tolist() == [[2, 4]]
+    assert two["b"].tolist() == [2]
+    assert status[1]["state"] == "AVAILABLE"
+    assert meta["inputs"]["input0"]["shape"] == [2, 3]

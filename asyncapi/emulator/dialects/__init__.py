@@ -12,10 +12,12 @@ from asyncapi.emulator.dialects.hf_tgi import HFTGI
 from asyncapi.emulator.dialects.ollama import Ollama
 from asyncapi.emulator.dialects.opea import OPEA
 from asyncapi.emulator.dialects.openai import OpenAI
+from asyncapi.emulator.dialects.ovms import OVMS
 from asyncapi.emulator.dialects.vllm import VLLM
 
 DIALECTS: dict[str, type[Dialect]] = {
-    dialect.name: dialect for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI)
+    dialect.name: dialect
+    for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI, OVMS)
 }
 """Every service by name."""
 

@@ -143,7 +143,9 @@ class OpenAIShape(Dialect):
         ]
         answers = [compose(asked, ask.seed, index) for asked in questions for index in range(count)]
         whole = Question(model, "", sum(asked.input_tokens for asked in questions))
-        base = {**self.base(answers[0], "text_completion", ask, model), "id": f"cmpl-{answers[0].id}"}
+        base = self.base(answers[0], "text_completion", ask, model)
+        if "id" in base:
+            base["id"] = f"cmpl-{answers[0].id}"
         reply = self._text_stream(base, answers) if body.get("stream") else self._text(base, whole, answers)
         reply.input_tokens = whole.input_tokens
         reply.output_tokens = sum(answer.output_tokens for answer in answers)
