@@ -46,10 +46,14 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectResponse(Response, frozen=True, kw_only=True):
-    """What an action on an object store gave; only the fields of that action are set."""
+    """What an action on an object store gave; only the fields of that action are set.
+
+    ``deleted`` and ``failures`` name every key of a bulk delete, in one or the other.
+    """
 
     body: bytes = b""
     objects: tuple[StoredObject, ...] = ()
+    deleted: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     continuation: str | None = None
     failures: Mapping[str, str] = {}

@@ -16,6 +16,7 @@ from asyncapi.types.messages import Message, Tool, ToolLike
 from asyncapi.types.tensors import Tensor
 
 __all__ = [
+    "ChatBatchRequest",
     "ChatParameters",
     "ChatRequest",
     "ClassifyRequest",
@@ -108,6 +109,14 @@ class ChatRequest(Request, frozen=True, kw_only=True):
     def streams(self) -> bool:
         """Whether the answer is read as a stream."""
         return self.stream
+
+
+class ChatBatchRequest(ChatRequest, frozen=True, kw_only=True):
+    """Several conversations with the same parameters, one output each, in order; ``messages`` is empty."""
+
+    operation: ClassVar[str] = "chat_batch"
+    messages: tuple[Message, ...] = ()
+    conversations: tuple[tuple[Message, ...], ...]
 
 
 class EmbedRequest(Request, frozen=True, kw_only=True):
