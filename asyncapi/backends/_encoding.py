@@ -10,7 +10,7 @@ import orjson
 
 from asyncapi.errors import ConfigError
 from asyncapi.types.messages import Image
-from asyncapi.types.requests import ChatRequest, Extra
+from asyncapi.types.requests import ChatRequest, CompleteRequest, Extra
 from asyncapi.types.wire import WireRequest
 from asyncapi.wire import json
 
@@ -20,6 +20,7 @@ __all__ = [
     "image_data",
     "json_request",
     "note",
+    "one_text",
     "tool_input",
 ]
 
@@ -72,7 +73,7 @@ def _with_headers(headers: Mapping[str, str], extra: Mapping[str, str]) -> Mappi
     return {**{name: value for name, value in headers.items() if name.lower() not in taken}, **extra}
 
 
-def drop(request: ChatRequest, warnings: list[str], service: str, what: str) -> None:
+def drop(request: ChatRequest | CompleteRequest, warnings: list[str], service: str, what: str) -> None:
     """Note that ``what`` is not sent, as the request's ``unsupported`` mode says.
 
     Raises:
@@ -88,6 +89,17 @@ def note(request: ChatRequest, warnings: list[str], text: str) -> None:
     """Record a change to the conversation that the caller didn't ask for, unless told to be quiet."""
     if request.unsupported != "ignore":
         warnings.append(text)
+
+
+def one_text(texts: Sequence[str], service: str, what: str) -> str:
+    """The only one of the texts, for a service that takes no list.
+
+    Raises:
+        ConfigError: There are several, or none.
+    """
+    if len(texts) != 1:
+        raise ConfigError(f"{service} takes one {what} a call, got {len(texts)}: make a call for each")
+    return texts[0]
 
 
 def tool_input(arguments: str) -> tuple[Any, bool]:
