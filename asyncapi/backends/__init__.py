@@ -31,6 +31,7 @@ __all__ = ["BACKENDS", "OpenAIDialect", "Quirks", "get_backend", "known_backends
 BACKENDS: Mapping[str, str] = MappingProxyType(
     {
         "claude": "asyncapi.backends.claude",
+        "gemini": "asyncapi.backends.gemini",
         "groq": "asyncapi.backends.groq",
         "hf_tei": "asyncapi.backends.hf_tei",
         "ollama": "asyncapi.backends.ollama",
