@@ -33,6 +33,7 @@ PLAIN = {
     "gemini": Call("/gemini/v1/models/m:generateContent", PARTS),
     "hf_tgi": Call("/hf_tgi/generate", {"inputs": "Hi"}),
     "ovms": Call("/ovms/v2/models/double/infer", {"inputs": TENSORS}),
+    "llvm": Call("/llvm/models/m/infer", {"input": "Hi"}),
 }
 STREAMS = {
     "gemini": Call("/gemini/v1/models/m:streamGenerateContent?alt=sse", PARTS, b"finishReason"),
@@ -46,6 +47,7 @@ STATUSES = {
     "gemini": (429, 500, 503, 503, 429, 400, 404),
     "hf_tgi": (429, 500, 503, 429, 503, 401, 404),
     "ovms": (429, 500, 503, 503, 503, 401, 404),
+    "llvm": (429, 500, 503, 503, 503, 401, 404),
 }
 
 

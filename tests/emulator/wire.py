@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from multidict import CIMultiDictProxy
+from yarl import URL
 
 KEYS = {
     "authorization": "Bearer sk-test",
@@ -61,6 +62,10 @@ class Wire:
     session: aiohttp.ClientSession
     url: str
 
+    def at(self, path: str) -> URL:
+        """The URL of a path that is escaped already."""
+        return URL(self.url + path, encoded=True)
+
     async def post(
         self,
         path: str,
@@ -72,13 +77,13 @@ class Wire:
         """Post JSON (or raw bytes) with good keys unless other headers are given."""
         data = json.dumps(body).encode() if raw is None else raw
         sent = KEYS if headers is None else headers
-        async with self.session.post(self.url + path, data=io.BytesIO(data), headers=sent) as response:
+        async with self.session.post(self.at(path), data=io.BytesIO(data), headers=sent) as response:
             return Got(response.status, response.headers, await response.read())
 
     async def get(self, path: str, headers: dict[str, str] | None = None) -> Got:
         """Get with good keys unless other headers are given."""
         sent = KEYS if headers is None else headers
-        async with self.session.get(self.url + path, headers=sent) as response:
+        async with self.session.get(self.at(path), headers=sent) as response:
             return Got(response.status, response.headers, await response.read())
 
     async def chat(self, service: str, text: str = "Hello", **fields: Any) -> Got:

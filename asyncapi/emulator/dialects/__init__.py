@@ -9,6 +9,7 @@ from asyncapi.emulator.dialects.gemini import Gemini
 from asyncapi.emulator.dialects.groq import Groq
 from asyncapi.emulator.dialects.hf_tei import HFTEI
 from asyncapi.emulator.dialects.hf_tgi import HFTGI
+from asyncapi.emulator.dialects.llvm import LLVM
 from asyncapi.emulator.dialects.ollama import Ollama
 from asyncapi.emulator.dialects.opea import OPEA
 from asyncapi.emulator.dialects.openai import OpenAI
@@ -17,7 +18,7 @@ from asyncapi.emulator.dialects.vllm import VLLM
 
 DIALECTS: dict[str, type[Dialect]] = {
     dialect.name: dialect
-    for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI, OVMS)
+    for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI, OVMS, LLVM)
 }
 """Every service by name."""
 
