@@ -34,9 +34,11 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "gemini": "asyncapi.backends.gemini",
         "groq": "asyncapi.backends.groq",
         "hf_tei": "asyncapi.backends.hf_tei",
+        "llvm": "asyncapi.backends.llvm",
         "ollama": "asyncapi.backends.ollama",
         "openai": "asyncapi.backends.openai",
         "opea": "asyncapi.backends.opea",
+        "ovms": "asyncapi.backends.ovms",
         "vllm": "asyncapi.backends.vllm",
     }
 )

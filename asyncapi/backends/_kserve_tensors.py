@@ -18,7 +18,7 @@ from typing import Any
 
 from asyncapi.types.tensors import Tensor
 
-__all__ = ["check_raw", "element_count", "flat", "json_values", "raw_bytes", "values_of"]
+__all__ = ["check_raw", "element_count", "json_values", "plain_values", "raw_bytes", "values_of"]
 
 #: Bytes of an element; BYTES elements have a length each.
 _SIZES: Mapping[str, int] = {
@@ -31,6 +31,7 @@ _CODES: Mapping[str, str] = {
     "UINT64": "Q", "INT64": "q", "FP32": "f", "FP64": "d",
 }  # fmt: skip
 _HALVES = ("FP16", "BF16")
+_FLOATS = (*_HALVES, "FP32", "FP64")
 _MAXIMUM_RANK = 64
 
 
@@ -128,11 +129,16 @@ def _bfloat16(value: float) -> bytes:
 
 
 def json_values(tensor: Tensor) -> Sequence[Any]:
+    """The tensor as a flat sequence of values, as the protocol takes them in JSON."""
+    if tensor.datatype in _HALVES:
+        raise ValueError(f"{tensor.datatype} can't be sent as JSON, only as binary data")
+    return plain_values(tensor)
+
+
+def plain_values(tensor: Tensor) -> Sequence[Any]:
     """The tensor as a flat sequence of values that JSON can express."""
     count = element_count(tensor.shape)
     data, datatype = tensor.data, tensor.datatype
-    if datatype in _HALVES:
-        raise ValueError(f"{datatype} can't be sent as JSON, only as binary data")
     if isinstance(data, bytes | bytearray | memoryview):
         data = _unpacked(datatype, raw_bytes(tensor))
     elif datatype == "BYTES":
@@ -141,8 +147,8 @@ def json_values(tensor: Tensor) -> Sequence[Any]:
         data = data.tolist()
     _check_length(data, count)
     _check_values(datatype, data)
-    if datatype.startswith("FP") and not all(map(math.isfinite, data)):
-        raise ValueError("JSON has no NaN and no infinity; send binary data")
+    if datatype in _FLOATS and not all(map(math.isfinite, data)):
+        raise ValueError("JSON has no NaN and no infinity")
     return data
 
 
@@ -151,7 +157,13 @@ def _unpacked(datatype: str, data: bytes | memoryview) -> list[Any]:
         return _texts(data)
     if datatype == "BOOL":
         return [bool(value) for value in data]
-    values: array[Any] = array(_CODES[datatype])
+    if datatype == "FP16":
+        return list(struct.unpack(f"<{len(data) // 2}e", data))
+    values: array[Any]
+    if datatype == "BF16":  # the upper halves of float32
+        wide = b"".join([b"\0\0" + data[at : at + 2] for at in range(0, len(data), 2)])
+        datatype, data = "FP32", wide
+    values = array(_CODES[datatype])
     values.frombytes(data)
     return _little(values).tolist()
 
@@ -167,10 +179,7 @@ def _texts(data: bytes | memoryview) -> list[str]:
 
 _KINDS: Mapping[str, frozenset[type]] = {
     **dict.fromkeys(_CODES, frozenset({int})),
-    "FP16": frozenset({int, float}),
-    "BF16": frozenset({int, float}),
-    "FP32": frozenset({int, float}),
-    "FP64": frozenset({int, float}),
+    **dict.fromkeys(_FLOATS, frozenset({int, float})),
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
 }
@@ -192,14 +201,14 @@ def _check_values(datatype: str, values: Sequence[Any]) -> None:
 
 def values_of(datatype: str, data: Any, count: int) -> list[Any]:
     """JSON data, nested or flat, as the flat values of a tensor."""
-    values = flat(data)
+    values = _flat(data)
     if len(values) != count:
         raise ValueError(f"{len(values)} values for a shape of {count}")
     _check_values(datatype, values)
     return values
 
 
-def flat(data: Any) -> list[Any]:
+def _flat(data: Any) -> list[Any]:
     """Lists in lists as one list. At each depth there are only lists, or only values."""
     if type(data) is not list:
         raise TypeError(f"data is {type(data).__name__}, not a list")
