@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asyncapi._core.call import Call, Options
@@ -64,23 +65,18 @@ class _Item:
 class _Group:
     """Items that travel together.
 
-    State: ``items``, their ``size`` and ``chars``; the ``timer`` until flushed; then the ``task``, and
-    how many items are still ``wanted``.
+    State: ``items``, their ``size`` and ``chars``, how many are still ``wanted``; the ``timer`` until
+    flushed, then the ``task``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: Hashable | None) -> None:
+        self.key = key
         self.items: list[_Item] = []
         self.size = 0
         self.chars = 0
         self.timer: asyncio.Handle | None = None
         self.task: asyncio.Task[None] | None = None
         self.wanted = 0
-
-    def item_done(self, future: asyncio.Future[Response]) -> None:
-        """A batch is cancelled when its last member is, whatever became of the others."""
-        self.wanted -= 1
-        if future.cancelled() and not self.wanted and self.task is not None:
-            self.task.cancel()
 
 
 class Batcher:
@@ -137,26 +133,41 @@ class Batcher:
             raise ClientClosedError("the client is closed: nothing was sent")
         size, chars = strategy.items(item.request), strategy.chars(item.request)
         if key is None:
-            group = _Group()
-            group.items.append(item)
+            group = _Group(None)
+            self._join(group, item)
             self._flush(group, "alone")
             return
         limit = self._limits[item.request.operation]
         most = min(self._settings.size, limit.items)
-        group = self._open.get(key) or _Group()
+        group = self._open.get(key) or _Group(key)
         if group.items and (
             group.size + size > most or (limit.chars is not None and group.chars + chars > limit.chars)
         ):
             self._close(key, "full")
-            group = _Group()
+            group = _Group(key)
         if not group.items:
             self._open[key] = group
             self._schedule(key, group)
-        group.items.append(item)
+        self._join(group, item)
         group.size += size
         group.chars += chars
         if group.size >= most:
             self._close(key, "full")
+
+    def _join(self, group: _Group, item: _Item) -> None:
+        group.items.append(item)
+        group.wanted += 1
+        item.future.add_done_callback(partial(self._item_done, group))
+
+    def _item_done(self, group: _Group, future: asyncio.Future[Response]) -> None:
+        """A batch is cancelled when its last member is, whatever became of the others."""
+        group.wanted -= 1
+        if group.wanted or not future.cancelled():
+            return
+        if group.task is not None:
+            group.task.cancel()
+        elif self._open.get(group.key) is group:
+            self._close(group.key, "")  # it has nobody left to send
 
     def _schedule(self, key: Hashable, group: _Group) -> None:
         loop = asyncio.get_running_loop()
@@ -186,9 +197,6 @@ class Batcher:
             )
         )
         group.task = self._endpoint.tasks.start(self._run(group), f"asyncapi batch {self._endpoint.name}")
-        group.wanted = len(group.items)
-        for item in group.items:
-            item.future.add_done_callback(group.item_done)
 
     def _withdraw(self, item: _Item) -> None:
         """The member is gone: what it still waits for is not wanted."""
