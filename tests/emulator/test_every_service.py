@@ -41,6 +41,7 @@ STREAMS = {
     "hf_tgi": Call("/hf_tgi/generate_stream", {"inputs": "Hi"}, b"generated_tokens"),
     "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", {"messages": USER, "stream": True}, b"[DONE]"),
     "ovms": Call("/ovms/v3/chat/completions", {"model": "m", "messages": USER, "stream": True}, b"[DONE]"),
+    "opea-gateway": Call("/opea/v1/chatqna", {"messages": "Hi"}, b"[DONE]"),
 }
 STATUSES = {
     # 429, 500, 503, 529, quota, revoked, a bad path

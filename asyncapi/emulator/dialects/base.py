@@ -7,6 +7,7 @@ import orjson
 
 from asyncapi.emulator.answers import last_user_text, text_of
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, json_reply
+from asyncapi.emulator.forms import Upload, read_form
 from asyncapi.emulator.limits import Reading
 
 Handler = Callable[[Ask], Reply]
@@ -75,9 +76,13 @@ class Dialect:
         return ""
 
     def read(self, path: str, headers: Mapping[str, str], raw: bytes) -> tuple[Json, bool]:
-        """The body as a JSON object, and whether it could be read (an empty one can)."""
+        """The body as a JSON object, be it from a form, and whether it could be read (an empty one can)."""
         if not raw:
             return {}, True
+        kind = headers.get("content-type", "")
+        if kind.startswith("multipart/form-data"):
+            form = read_form(kind, raw)
+            return (form or {}), form is not None
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
@@ -91,9 +96,11 @@ class Dialect:
 
     def question_in(self, body: Json) -> str:
         """The text that a request is about, as records digest it."""
-        messages = body.get("messages")
+        messages, file = body.get("messages"), body.get("file")
         if isinstance(messages, list):
             return last_user_text(messages)
+        if isinstance(file, Upload):
+            return file.digest
         for name in ("prompt", "query", "input", "inputs"):
             value = body.get(name)
             if isinstance(value, str):

@@ -2,6 +2,19 @@
 
 from asyncapi.emulator.answers import Answer, count_tokens
 from asyncapi.emulator.dialects.base import STATUS
+from asyncapi.emulator.dialects.opea_mega import (
+    GUARDS,
+    MEGA,
+    guard,
+    guardrails,
+    list_service,
+    mega,
+    question_text,
+    retrieve,
+    speak,
+    statistics,
+    transcribe,
+)
 from asyncapi.emulator.dialects.openai import OpenAIShape, document_text
 from asyncapi.emulator.dialects.openai_chat import ChatWords, known_model
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid, json_reply, sse
@@ -11,7 +24,7 @@ _SCHEMA_TROUBLES = (Trouble.INVALID, Trouble.NOT_JSON, Trouble.EMPTY)
 
 
 class OPEA(OpenAIShape):
-    """The LLM, embedding and reranking microservices, on one port."""
+    """The microservices and the gateways that chain them, on one port."""
 
     name = "opea"
     base_path = "/opea/v1"
@@ -28,15 +41,34 @@ class OPEA(OpenAIShape):
             ("POST", "opea/v1/reranking"): self.rerank,
             ("GET", "opea/v1/models"): self.list_models,
             ("GET", "opea/v1/health_check"): lambda ask: json_reply({"Service Title": "opea_service"}),
+            ("GET", "opea/health"): lambda ask: Reply(),
+            ("GET", "opea/v1/statistics"): statistics,
+            ("GET", "opea/v1/list_service"): list_service,
+            ("POST", "opea/v1/retrieval"): retrieve,
+            ("POST", "opea/v1/guardrails"): guardrails,
+            ("POST", "opea/v1/audio/transcriptions"): transcribe,
+            ("POST", "opea/v1/audio/speech"): speak,
         }
+        self.routes.update({("POST", f"opea/v1/{name}"): mega for name in MEGA})
+        self.routes.update({("POST", f"opea/v1/{name}"): guard for name in GUARDS})
+
+    def question_in(self, body: Json) -> str:
+        """What a gateway or a microservice is asked."""
+        return question_text(body) or super().question_in(body)
 
     def model_of(self, body: Json) -> str:
         """The model is the service's own where the request names none."""
         return known_model(body.get("model") or self.models[0])
 
     def chat(self, ask: Ask) -> Reply:
-        """Chat; messages as a plain string are a completion. The cap is 1024 tokens unless given."""
-        messages = ask.body.get("messages")
+        """Chat; messages as a plain string are a completion, a ``query`` alone is a stream by default.
+
+        The cap is 1024 tokens unless given.
+        """
+        messages, query = ask.body.get("messages"), ask.body.get("query")
+        if messages is None and isinstance(query, str):
+            ask.body["messages"] = [{"role": "user", "content": query}]
+            ask.body.setdefault("stream", True)
         if isinstance(messages, str):
             ask.body["prompt"] = messages
             ask.body.setdefault("max_tokens", 1024)
