@@ -34,6 +34,7 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "gemini": "asyncapi.backends.gemini",
         "groq": "asyncapi.backends.groq",
         "hf_tei": "asyncapi.backends.hf_tei",
+        "hf_tgi": "asyncapi.backends.hf_tgi",
         "llvm": "asyncapi.backends.llvm",
         "ollama": "asyncapi.backends.ollama",
         "openai": "asyncapi.backends.openai",
