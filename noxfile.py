@@ -18,6 +18,7 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "docs"]
 
 ROOT = Path(__file__).parent
 DEV = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+SDKS = ("anthropic", "google-genai", "groq", "huggingface_hub", "ollama", "openai", "text-generation")
 CODE = ("asyncapi", "tests", "docs", "noxfile.py", "benchmarks", "examples")
 
 
@@ -44,9 +45,18 @@ def tests(session: nox.Session) -> None:
     # option of pytest is read, and pytest-xdist's workers are processes of their own.
     config = {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
     session.run("coverage", "erase")
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env=config)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    try:
+        session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env=config)
+    finally:
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report")
+
+
+@nox.session
+def sdks(session: nox.Session) -> None:
+    """The services' own SDKs as witnesses: they must understand the emulator."""
+    session.install("-q", "-e", ".[dev]", *SDKS)
+    session.run("python", "-m", "pytest", "tests/emulator", "-k", "sdk", *session.posargs)
 
 
 @nox.session(python=_others())
@@ -93,6 +103,13 @@ def demo(session: nox.Session) -> None:
     """The tour on the emulator: no key, no network."""
     session.install("-q", ".")
     session.run("asyncapi", "demo", *session.posargs)
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """Take the README's picture of the demo."""
+    session.install("-q", ".", "pyte")
+    session.run("python", "docs/build_demo_picture.py")
 
 
 @nox.session

@@ -113,7 +113,7 @@ def fairness() -> str:
 
 def backoff() -> str:
     """Delays drawn after each number of failed attempts, and their ceiling."""
-    callers, failures = 200, 8
+    callers, failures = 60, 8
     policy = RetryPolicy(Retry(), random.Random(1))
     panel = Panel(0, "full jitter, base 0.5 s, cap 20 s", "failed attempts", "delay in seconds", 9, 20)
     spread = random.Random(2)

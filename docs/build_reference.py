@@ -21,7 +21,7 @@ import click
 import msgspec
 
 import asyncapi
-from asyncapi import abc, client, config, emulator, errors, testing
+from asyncapi import abc, client, config, emulator, errors, jobs, testing
 from asyncapi._core.stages import STAGES
 from asyncapi.backends import get_backend, known_backends
 from asyncapi.config.environment import WORDS
@@ -485,6 +485,7 @@ def build() -> dict[Path, str]:
         "protocols": page(
             "Protocols", markdown(abc.__doc__), *map(describe, named(abc)), *map(describe, named(wire))
         ),
+        "jobs": page("Jobs", markdown(jobs.__doc__), *map(describe, named(jobs, "Mapper"))),
         "testing": page("Testing", markdown(testing.__doc__), *map(describe, doubles)),
         "emulator": page("Emulator", markdown(emulator.__doc__), *map(describe, named(emulator, "Dialect"))),
         "command-line": command_line_page(),

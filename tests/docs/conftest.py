@@ -36,6 +36,8 @@ def services(emulator: Emulator) -> dict[str, str]:
     environment = {}
     for name in known_backends():
         service: Service = get_backend(name).service  # type: ignore[attr-defined]
+        if not service.url_env or name not in emulator.base_urls:
+            continue
         environment[service.url_env[0]] = emulator.base_urls[name]
         if service.key_env and service.needs_key:
             environment[service.key_env[0]] = f"{name}-key"
