@@ -17,7 +17,9 @@ from .pages import ROOT
 
 
 def script(name: str) -> ModuleType:
-    """One of the scripts in docs/, as a module."""
+    """One of the scripts in docs/, as a module. Its neighbours are there, as when it is run."""
+    if str(ROOT / "docs") not in sys.path:
+        sys.path.append(str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
