@@ -1,5 +1,21 @@
 """OPEA microservices and gateways: the OpenAI dialect, its own reranking, streams of bytes literals.
 
+Each microservice and each gateway has a host and port of its own, so each is an endpoint with its base URL.
+A chat goes to ``/chat/completions``, the LLM microservice, unless its model is the name of a mega-service
+(chatqna, codegen, codetrans, docsum, faqgen, searchqna, translation, ... see ``MEGASERVICES``), which sends
+it to that gateway: ``opea:chatqna`` posts to ``/chatqna``, and no model is sent. For a gateway of another
+name, or to send the gateway a model, ``OPEA(megaservice="myqna")`` sends every chat there.
+
+codetrans and translation take one text, and the languages as
+``Extra(body={"language_from": "Go", "language_to": "Python"})``. A gateway reports no usage; its stream is
+whole once ``[DONE]`` follows at least one piece. A gateway that streams although it was told not to is
+read all the same.
+
+``moderate`` asks the guardrails microservice, or ``opea:toxicity``, ``opea:bias``, ``opea:injection``; a
+blocked text is flagged. Guards that answer 466 raise ContentRefusedError instead. What else there is, by
+``native``: retrieval, dataprep_get, dataprep_delete, dataprep_indices, statistics, health, list_service,
+list_parameters, text2image and others, and every mega-service with its own arguments.
+
 Source: opea-project/GenAIComps, comps/cores; opea-project/GenAIExamples, ChatQnA.
 """
 
@@ -7,16 +23,30 @@ from __future__ import annotations
 
 import ast
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
+
+from asyncapi.backends._encoding import json_request
+from asyncapi.backends._native import native_request, native_response
+from asyncapi.backends._opea_gateway import (
+    ACTIONS,
+    MEGASERVICES,
+    gateway_body,
+    guard_body,
+    verdict,
+)
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks, RerankForm
-from asyncapi.errors import OverloadedError
-from asyncapi.types.requests import RerankRequest
-from asyncapi.types.responses import Ranked
-from asyncapi.types.wire import BatchLimit, Service
-from asyncapi.wire.errors import Row, Table
+from asyncapi.backends._openai_reply import SHAPE_ERRORS, request_id
+from asyncapi.errors import DecodeError, OverloadedError
+from asyncapi.types.requests import ChatRequest, ModerateRequest, NativeRequest, Request, RerankRequest
+from asyncapi.types.responses import ModerateResponse, Ranked, Response
+from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
+from asyncapi.wire.errors import Row, Table, is_error
+from asyncapi.wire.json import loads
 
-__all__ = ["backend"]
+__all__ = ["MEGASERVICES", "OPEA", "backend"]
 
 
 def _write_rerank(request: RerankRequest) -> dict[str, Any]:
@@ -50,32 +80,106 @@ def _read_text(payload: bytes) -> str | None:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
 
 
-backend = OpenAIDialect(
-    Service(
-        name="opea",
-        operations=frozenset({"chat", "embed", "rerank"}),
-        base_url="http://localhost:8000/v1",
-        url_env=("OPEA_API_ENDPOINT", "OPEA_BASE_URL"),
-        needs_key=False,
-        batches={"embed": BatchLimit(items=32)},
-    ),
-    Quirks(
-        names={
-            "max_tokens": "max_tokens",
-            "top_k": "top_k",
-            "parallel_tool_calls": None,
-            "reasoning_effort": None,
-            "user_id": "user",
-            "metadata": None,
-            "service_tier": None,
-        },
-        paths={"rerank": "/reranking"},
-        developer_role=False,
-        # Several gateways stream unless told not to.
-        explicit_stream=True,
-        base64=False,
-        rerank=RerankForm(_write_rerank, _read_rerank),
-        read_text=_read_text,
-        errors=Table(statuses={429: Row(OverloadedError)}),
-    ),
+_SERVICE = Service(
+    name="opea",
+    operations=frozenset({"chat", "embed", "rerank", "moderate", "native"}),
+    base_url="http://localhost:8000/v1",
+    url_env=("OPEA_API_ENDPOINT", "OPEA_BASE_URL"),
+    needs_key=False,
+    batches={"embed": BatchLimit(items=32)},
 )
+
+_QUIRKS = Quirks(
+    names={
+        "max_tokens": "max_tokens",
+        "top_k": "top_k",
+        "parallel_tool_calls": None,
+        "reasoning_effort": None,
+        "user_id": "user",
+        "metadata": None,
+        "service_tier": None,
+    },
+    paths={"rerank": "/reranking"},
+    developer_role=False,
+    # Several gateways stream unless told not to.
+    explicit_stream=True,
+    base64=False,
+    rerank=RerankForm(_write_rerank, _read_rerank),
+    read_text=_read_text,
+    errors=Table(statuses={429: Row(OverloadedError)}),
+)
+
+
+class OPEA(OpenAIDialect):
+    """Translates to and from OPEA's services.
+
+    Args:
+        megaservice: The gateway that every chat goes to, whatever its model; None goes by the model.
+        name: The prefix in ``provider:model``, for more than one of them.
+    """
+
+    def __init__(self, *, megaservice: str | None = None, name: str = "opea") -> None:
+        super().__init__(msgspec.structs.replace(_SERVICE, name=name), _QUIRKS)
+        self._megaservice = megaservice
+
+    def encode(self, request: Request, /) -> WireRequest:
+        """The request in the form of the service that it goes to.
+
+        Raises:
+            UnsupportedOperationError: No service offers the operation, or the native action.
+            ConfigError: The request can't be expressed.
+        """
+        if isinstance(request, NativeRequest):
+            return native_request(ACTIONS, request, self.name)
+        if isinstance(request, ModerateRequest):
+            return json_request(*guard_body(request), self.name, request.extra)
+        if type(request) is ChatRequest and (gateway := self._gateway(request)) is not None:
+            notes: list[str] = []
+            body = gateway_body(gateway, request, self._writer.chat(request, notes), notes)
+            return json_request(f"/{quote(gateway, safe='')}", body, self.name, request.extra, notes)
+        return super().encode(request)
+
+    def decode(self, request: Request, reply: WireResponse, /) -> Response:
+        """The answer of a reply of status below 400.
+
+        Raises:
+            DecodeError: The body is not a whole answer to the request.
+            StreamInterruptedError: A gateway streamed although it was told not to, and broke off.
+            ProviderError: The body holds an error.
+        """
+        if isinstance(request, NativeRequest):
+            return native_response(ACTIONS, request, reply, self.name, self.error)
+        if isinstance(request, ModerateRequest):
+            return self._moderate_response(request, reply)
+        if type(request) is ChatRequest and reply.body.startswith(b"data:"):
+            return self._whole_stream(request, reply)
+        return super().decode(request, reply)
+
+    def _gateway(self, request: ChatRequest) -> str | None:
+        if self._megaservice is not None:
+            return self._megaservice
+        return request.model if request.model in MEGASERVICES else None
+
+    def _whole_stream(self, request: ChatRequest, reply: WireResponse) -> Response:
+        headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-type"}
+        stream = self.stream(request, WireResponse(status=reply.status, headers=headers, body=b""))
+        stream.feed(reply.body)
+        return stream.finish()
+
+    def _moderate_response(self, request: ModerateRequest, reply: WireResponse) -> ModerateResponse:
+        data = loads(reply.body, self.name)
+        if is_error(data):
+            raise self.error(reply)
+        try:
+            found = verdict(request.inputs[0], data)
+        except SHAPE_ERRORS as error:
+            raise DecodeError(f"{self.name} gave no verdict: {error}", body=reply.body) from error
+        return ModerateResponse(
+            model=request.model,
+            results=(found,),
+            raw=data,
+            provider_request_id=request_id(reply.headers),
+        )
+
+
+backend = OPEA()
