@@ -38,7 +38,10 @@ class _Gate:
     async def enter(self, request: Request) -> asyncio.Semaphore:
         """Wait for a place in all, then for one at the request's endpoint."""
         await self._all.acquire()
-        name, most = self._room(request)
+        try:
+            name, most = self._room(request)
+        except AsyncAPIError:
+            name, most = "", 1  # there is no such endpoint: the call itself will say so
         place = self._each.setdefault(name, asyncio.Semaphore(most))
         await place.acquire()
         return place
