@@ -20,7 +20,7 @@ from asyncapi.abc import Backend, Hook, Transport
 from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request
 from asyncapi.config import Endpoint, Key, Settings, Timeout, load
 from asyncapi.errors import ConfigError
-from asyncapi.runtime import CallOptions, Runtime
+from asyncapi.runtime import CallOptions, Runtime, check_options
 from asyncapi.telemetry.stats import Statistics
 from asyncapi.types.messages import MessageLike
 from asyncapi.types.requests import ChatRequest, Request, RespondRequest
@@ -101,6 +101,7 @@ class Client(Verbs):
 
     def with_options(self, **options: Unpack[CallOptions]) -> Client:
         """The same client with other defaults for its calls; it shares everything else."""
+        check_options(options)
         view = copy.copy(self)
         view._options = cast(CallOptions, {**self._options, **options})
         return view

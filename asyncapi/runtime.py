@@ -21,6 +21,7 @@ from asyncapi._core.endpoint import Parts
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
 from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Settings, Timeout, resolve
+from asyncapi.config.fields import did_you_mean
 from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, UnknownModelError
 from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
@@ -36,7 +37,7 @@ from asyncapi.wire.errors import error_for
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-__all__ = ["OPTIONS", "CallOptions", "Runtime"]
+__all__ = ["OPTIONS", "CallOptions", "Runtime", "check_options"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -124,9 +125,12 @@ class Runtime:
         return Call(endpoint, request, _options(endpoint, options) if options else _DEFAULT, call_id)
 
     def room(self, request: Request) -> tuple[str, int]:
-        """A request's endpoint, and how many calls it holds."""
+        """A request's endpoint, and how many calls it holds whatever comes.
+
+        Not limit and queue together: while a key rests nothing is in flight, and all of them wait.
+        """
         endpoint = self.endpoint(request.model.partition(":")[0])
-        return endpoint.name, endpoint.semaphore.limit.value + endpoint.queue.bound
+        return endpoint.name, max(endpoint.semaphore.limit.value, endpoint.queue.bound)
 
     def bind(self) -> None:
         """Belong to the running loop, or say that another one has it."""
@@ -285,8 +289,20 @@ class Runtime:
 _DEFAULT = Options()
 
 
+def check_options(given: Mapping[str, Any]) -> None:
+    """Refuse what is no option: a typing error would be ignored quietly.
+
+    Raises:
+        ConfigError: Names it, and the option that may be meant.
+    """
+    for name in given:
+        if name not in OPTIONS:
+            raise ConfigError(f"no option of a call is named {name!r}; {did_you_mean(name, OPTIONS)}")
+
+
 def _options(endpoint: CoreEndpoint, given: CallOptions) -> Options:
-    values: dict[str, Any] = {name: value for name, value in given.items() if name in OPTIONS}
+    check_options(given)
+    values: dict[str, Any] = {**given}
     if "timeout" in values and not isinstance(values["timeout"], Timeout):
         values["timeout"] = msgspec.structs.replace(endpoint.timeout, total=values["timeout"])
     return Options(**values)

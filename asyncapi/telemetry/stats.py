@@ -338,7 +338,7 @@ class Collector:
         elif outcome == "cancelled":
             counters.cancelled += 1
         else:
-            counters.refused += outcome in _REFUSED
+            counters.refused += outcome in _REFUSED and not event.attempts
             counters.failures[outcome] = counters.failures.get(outcome, 0) + 1
             model.failed += 1
             if tag is not None:
