@@ -1,4 +1,4 @@
-"""Text Embeddings Inference: embeddings and reranking, one model a server.
+"""Text Embeddings Inference: embeddings, reranking, labels and tokens, one model a server.
 
 Embeddings go over the server's OpenAI route, where vectors come as base64: less than half the bytes of
 JSON numbers. Over-long texts are cut by the server's default; ``Extra(body={"truncate": False})`` on a
@@ -15,12 +15,19 @@ from typing import Any
 from asyncapi.backends import unsupported_operation
 from asyncapi.backends._decoding import count
 from asyncapi.backends._encoding import get_request, json_request
+from asyncapi.backends._native import Action, native_request, native_response
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.backends._openai_reply import SHAPE_ERRORS, ReplyReader, request_id
-from asyncapi.errors import AsyncAPIError, ContextLengthError, DecodeError, OverloadedError
-from asyncapi.types.requests import EmbedRequest, ModelsRequest, Request, RerankRequest
+from asyncapi.backends._tei_lists import ListRequest, header_usage, list_request, list_response
+from asyncapi.errors import (
+    AsyncAPIError,
+    ContextLengthError,
+    DecodeError,
+    InvalidRequestError,
+    OverloadedError,
+)
+from asyncapi.types.requests import EmbedRequest, ModelsRequest, NativeRequest, Request, RerankRequest
 from asyncapi.types.responses import EmbedResponse, Model, ModelsResponse, Ranked, RerankResponse, Response
-from asyncapi.types.usage import Usage
 from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
 from asyncapi.wire.errors import Row, Table, error_for, is_error
 from asyncapi.wire.json import loads, loads_object
@@ -29,11 +36,19 @@ __all__ = ["TEI", "backend"]
 
 NAME = "hf_tei"
 
-#: A server without quotas says 429 when it is full. A 422 names a text or a batch that is too long.
+#: A server without quotas says 429 when it is full. A 422 names a text or a batch that is too long; a 424
+#: may also mean that the server's one model is of another kind.
 _ERRORS = Table(
-    texts=(("must have less than", Row(ContextLengthError)),),
+    texts=(
+        ("must have less than", Row(ContextLengthError)),
+        ("model is not", Row(InvalidRequestError)),
+    ),
     statuses={429: Row(OverloadedError)},
 )
+
+_ACTIONS = {"info": Action("GET", "/info")}
+#: The server's defaults: 32 texts, and 2 MB of JSON (four bytes a character and some escapes).
+_LIMIT = BatchLimit(items=32, chars=400_000)
 
 
 class TEI:
@@ -42,14 +57,13 @@ class TEI:
     name = NAME
     service = Service(
         name=NAME,
-        operations=frozenset({"embed", "rerank", "models"}),
+        operations=frozenset({"embed", "embed_sparse", "rerank", "classify", "tokenize", "models", "native"}),
         base_url="http://localhost:8080",
         key_env=("HF_TEI_API_KEY", "TEI_API_KEY"),
         url_env=("HF_TEI_URL", "TEI_BASE_URL", "HF_TEI_BASE_URL"),
         needs_key=False,
         streaming=False,
-        # The server's defaults: 32 texts, and 2 MB of JSON (four bytes a character and some escapes).
-        batches={"embed": BatchLimit(items=32, chars=400_000)},
+        batches=dict.fromkeys(("embed", "embed_sparse", "classify", "tokenize"), _LIMIT),
     )
 
     def __init__(self) -> None:
@@ -59,7 +73,7 @@ class TEI:
         """The request in the server's form.
 
         Raises:
-            UnsupportedOperationError: Not an embedding, a rerank, nor a list of models.
+            UnsupportedOperationError: The server does not offer the operation or the action.
         """
         if isinstance(request, EmbedRequest):
             return _embed_request(request)
@@ -68,6 +82,10 @@ class TEI:
             return json_request("/rerank", body, NAME, request.extra)
         if isinstance(request, ModelsRequest):
             return get_request("/info", request.extra)
+        if isinstance(request, ListRequest):
+            return list_request(request, NAME)
+        if isinstance(request, NativeRequest):
+            return native_request(_ACTIONS, request, NAME)
         raise unsupported_operation(NAME, request.operation)
 
     def authorize(self, secret: str) -> Mapping[str, str]:
@@ -82,7 +100,11 @@ class TEI:
             ProviderError: The body of the 200 holds an error.
         """
         if isinstance(request, RerankRequest):
-            return _rerank_response(request, reply)
+            return _rerank_response(request, self._list(reply), reply)
+        if isinstance(request, ListRequest):
+            return list_response(request, self._list(reply), reply, NAME)
+        if isinstance(request, NativeRequest):
+            return native_response(_ACTIONS, request, reply, NAME, self.error)
         body = loads_object(reply.body, NAME)
         if is_error(body):
             raise self.error(reply)
@@ -91,6 +113,13 @@ class TEI:
         if isinstance(request, EmbedRequest):
             return self._embed_response(request, body, reply)
         raise unsupported_operation(NAME, request.operation)
+
+    def _list(self, reply: WireResponse) -> Any:
+        """The JSON of a native route, which is a list unless it is an error."""
+        body = loads(reply.body, NAME)
+        if is_error(body):
+            raise self.error(reply)
+        return body
 
     def _embed_response(
         self, request: EmbedRequest, body: dict[str, Any], reply: WireResponse
@@ -122,11 +151,8 @@ def _embed_request(request: EmbedRequest) -> WireRequest:
     return json_request("/v1/embeddings", body, NAME, request.extra)
 
 
-def _rerank_response(request: RerankRequest, reply: WireResponse) -> RerankResponse:
+def _rerank_response(request: RerankRequest, body: Any, reply: WireResponse) -> RerankResponse:
     """Every document's score, joined by index; the server knows no ``top_n``, so it is applied here."""
-    body = loads(reply.body, NAME)
-    if is_error(body):
-        raise error_for(reply, service=NAME, table=_ERRORS)
     documents = len(request.documents)
     try:
         ranked = [_ranked(entry) for entry in body]
@@ -138,7 +164,7 @@ def _rerank_response(request: RerankRequest, reply: WireResponse) -> RerankRespo
     return RerankResponse(
         model=request.model,
         results=tuple(ranked[: request.top_n]),
-        usage=_header_usage(reply.headers),
+        usage=header_usage(reply.headers),
         raw=body,
         provider_request_id=request_id(reply.headers),
     )
@@ -153,14 +179,6 @@ def _ranked(entry: Any) -> Ranked:
 
 def _order(item: Ranked) -> tuple[float, int]:
     return -item.score, item.index
-
-
-def _header_usage(headers: Mapping[str, str]) -> Usage:
-    """The native routes count tokens in a header only."""
-    text = headers.get("x-compute-tokens", "")
-    if len(text) > 15 or not (text.isascii() and text.isdigit()):
-        return Usage()
-    return Usage(input_tokens=int(text), source="header")
 
 
 def _models_response(body: dict[str, Any], reply: WireResponse) -> ModelsResponse:
