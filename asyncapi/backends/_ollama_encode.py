@@ -10,9 +10,9 @@ from typing import Any
 from asyncapi.backends._encoding import drop, image_data, note, tool_input
 from asyncapi.errors import ConfigError
 from asyncapi.types.messages import Image, Message, RawPart, Reasoning, Text, Tool, ToolCall, ToolResult
-from asyncapi.types.requests import ChatRequest
+from asyncapi.types.requests import ChatRequest, CompleteRequest
 
-__all__ = ["NAME", "chat_body"]
+__all__ = ["NAME", "add_format", "chat_body", "sampling"]
 
 NAME = "ollama"
 
@@ -34,12 +34,12 @@ def chat_body(request: ChatRequest, warnings: list[str]) -> Object:
         "messages": _Conversation(request, warnings).build(),
         "stream": request.stream,
     }
-    if options := _options(request):
+    if options := sampling(request):
         body["options"] = options
     if request.tools and request.tool_choice != "none":
         body["tools"] = [_tool(request, tool, warnings) for tool in request.tools]
     if request.response_format is not None:
-        _add_format(request, body, warnings)
+        add_format(request, body, warnings)
     if request.reasoning_effort is not None or request.reasoning_budget is not None:
         _add_think(request, body, warnings)
     if request.logprobs is not None:
@@ -50,7 +50,8 @@ def chat_body(request: ChatRequest, warnings: list[str]) -> Object:
     return body
 
 
-def _options(request: ChatRequest) -> Object:
+def sampling(request: ChatRequest | CompleteRequest) -> Object:
+    """The options of the model that a request sets."""
     options: Object = {}
     if request.max_tokens is not None:
         options["num_predict"] = request.max_tokens
@@ -85,7 +86,8 @@ def _tool(request: ChatRequest, tool: Tool, warnings: list[str]) -> Object:
     return {"type": "function", "function": function}
 
 
-def _add_format(request: ChatRequest, body: Object, warnings: list[str]) -> None:
+def add_format(request: ChatRequest | CompleteRequest, body: Object, warnings: list[str]) -> None:
+    """Ask for JSON, or for what a schema describes."""
     match request.response_format:
         case "text":
             return

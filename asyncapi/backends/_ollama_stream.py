@@ -10,8 +10,8 @@ Source: Ollama API documentation, "Generate a chat completion", "Errors".
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import orjson
 
@@ -26,13 +26,13 @@ from asyncapi.errors import (
     StreamInterruptedError,
 )
 from asyncapi.types.messages import Part, Reasoning, Text, ToolCall
-from asyncapi.types.responses import ChatResponse, Chunk, FinishReason, Output, ToolCallDelta
+from asyncapi.types.responses import ChatResponse, Chunk, FinishReason, Output, Response, ToolCallDelta
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import WireResponse
 from asyncapi.wire.errors import Row, Table, error_for, is_error
 from asyncapi.wire.ndjson import NDJSONReader
 
-__all__ = ["ERRORS", "OllamaStream", "chat_response", "failure"]
+__all__ = ["ERRORS", "Answer", "LineStream", "OllamaStream", "chat_response", "failure", "usage_of"]
 
 #: There are no codes, and a line in a 200 has no status either: the texts speak.
 ERRORS = Table(
@@ -46,6 +46,8 @@ ERRORS = Table(
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "": "stop"}
 _STAMP = str.maketrans("", "", "-:.+ ")
+
+R = TypeVar("R", bound=Response)
 
 
 def failure(reply: WireResponse) -> AsyncAPIError:
@@ -62,22 +64,30 @@ def chat_response(body: Any) -> ChatResponse:
     Raises:
         DecodeError: It is not a whole answer.
     """
-    answer = _Answer()
+    answer = Answer()
     answer.add(body, [])
     if not answer.done:
         raise DecodeError(f"{NAME}: the answer is not done")
     return answer.response(body)
 
 
-class _Answer:
+def _message(data: dict[str, Any]) -> Any:
+    return data.get("message")
+
+
+class Answer:
     """An answer being put together from one object or many.
 
     State: everything grows, until ``done``; ``last`` is the newest object.
+
+    Args:
+        message_of: Finds the message, with ``content`` and ``thinking``, in an object.
     """
 
-    __slots__ = ("calls", "done", "last", "logprobs", "stamp", "texts", "thinking")
+    __slots__ = ("_message_of", "calls", "done", "last", "logprobs", "stamp", "texts", "thinking")
 
-    def __init__(self) -> None:
+    def __init__(self, message_of: Callable[[dict[str, Any]], Any] = _message) -> None:
+        self._message_of = message_of
         self.texts: list[str] = []
         self.thinking: list[str] = []
         self.calls: list[ToolCall] = []
@@ -90,9 +100,9 @@ class _Answer:
         """Take one object, and tell what it brought.
 
         Raises:
-            DecodeError: It is not a piece of a chat.
+            DecodeError: It is not a piece of an answer.
         """
-        message = data.get("message") if isinstance(data, dict) else None
+        message = self._message_of(data) if isinstance(data, dict) else None
         if not isinstance(message, dict):
             raise DecodeError(f"{NAME}: an answer without a message: {data!r:.200}")
         text, thinking = message.get("content") or "", message.get("thinking") or ""
@@ -114,7 +124,7 @@ class _Answer:
         if logprobs := data.get("logprobs"):
             self._add_logprobs(logprobs)
         if data.get("done") is True:
-            chunks.append(Chunk(finish_reason=self.finish_reason(), usage=_usage(data), raw=data))
+            chunks.append(Chunk(finish_reason=self.finish_reason(), usage=usage_of(data), raw=data))
             self.done = True
 
     def _add_calls(self, calls: Any, data: Any, chunks: list[Chunk]) -> None:
@@ -151,21 +161,28 @@ class _Answer:
         parts += self.calls
         return tuple(parts)
 
-    def response(self, raw: Any) -> ChatResponse:
+    @property
+    def id(self) -> str:
+        """The service gives none."""
+        return f"gen_{self.stamp}" if self.stamp else ""
+
+    def output(self) -> Output:
         """What has arrived, assembled."""
-        last = self.last
-        output = Output(
+        return Output(
             parts=self.parts(),
             finish_reason=self.finish_reason() if self.done else "other",
             raw_reason=self._raw_reason() if self.done else "",
             logprobs=self.logprobs or None,
         )
+
+    def response(self, raw: Any) -> ChatResponse:
+        """The answer to a chat."""
         return ChatResponse(
-            id=f"gen_{self.stamp}" if self.stamp else "",
-            model=last.get("model", ""),
-            usage=_usage(last),
+            id=self.id,
+            model=self.last.get("model", ""),
+            usage=usage_of(self.last),
             raw=raw,
-            outputs=(output,),
+            outputs=(self.output(),),
         )
 
     def assembled(self) -> dict[str, Any]:
@@ -204,26 +221,32 @@ def _stamp(data: dict[str, Any]) -> str:
     return f"{zlib.crc32(orjson.dumps(data)):08x}"
 
 
-def _usage(data: Mapping[str, Any]) -> Usage:
-    """Counts are left out when the service has none, as with a prompt that was cached."""
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """Token counts; the service leaves out what it has none of, as with a prompt that was cached."""
     read, written = count(data.get("prompt_eval_count")), count(data.get("eval_count"))
     if read is None and written is None:
         return Usage()
     return Usage(input_tokens=read, output_tokens=written, source="reported")
 
 
-class OllamaStream:
+class LineStream(Generic[R]):
     """Decoder of one streamed answer.
 
     State: ``done`` after the line with ``done: true``; ``error`` after a failure.
+
+    Args:
+        reply: Status and headers.
+        answer: Takes the lines.
+        made: Makes the response from the answer.
     """
 
-    __slots__ = ("_answer", "_reader", "_reply", "error")
+    __slots__ = ("_answer", "_made", "_reader", "_reply", "error")
 
-    def __init__(self, reply: WireResponse) -> None:
+    def __init__(self, reply: WireResponse, answer: Answer, made: Callable[[Answer], R]) -> None:
         self._reply = reply
         self._reader = NDJSONReader()
-        self._answer = _Answer()
+        self._answer = answer
+        self._made = made
         self.error: AsyncAPIError | None = None
 
     @property
@@ -258,7 +281,7 @@ class OllamaStream:
             error.body = line[: 64 * 1024]
             self.error = error
 
-    def finish(self) -> ChatResponse:
+    def finish(self) -> R:
         """The whole answer.
 
         Raises:
@@ -282,6 +305,19 @@ class OllamaStream:
                 return
             self._line(line, value, [])
 
-    def partial(self) -> ChatResponse:
+    def partial(self) -> R:
         """What has arrived so far."""
-        return self._answer.response(self._answer.assembled())
+        return self._made(self._answer)
+
+
+class OllamaStream(LineStream[ChatResponse]):
+    """Decoder of one streamed chat."""
+
+    __slots__ = ()
+
+    def __init__(self, reply: WireResponse) -> None:
+        super().__init__(reply, Answer(), _assembled)
+
+
+def _assembled(answer: Answer) -> ChatResponse:
+    return answer.response(answer.assembled())

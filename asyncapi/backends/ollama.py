@@ -9,18 +9,26 @@ Source: Ollama API documentation; Ollama Python client, parsing of OLLAMA_HOST.
 from __future__ import annotations
 
 import ipaddress
-from array import array
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from asyncapi.backends import unsupported_operation
-from asyncapi.backends._decoding import count, seconds
+from asyncapi.backends._decoding import count, seconds, vectors
 from asyncapi.backends._encoding import get_request, json_request
+from asyncapi.backends._native import Action, native_request, native_response
+from asyncapi.backends._ollama_complete import CompletionStream, complete_request, complete_response
 from asyncapi.backends._ollama_encode import NAME, chat_body
 from asyncapi.backends._ollama_stream import OllamaStream, chat_response, failure
 from asyncapi.errors import AsyncAPIError, ConfigError, DecodeError
-from asyncapi.types.requests import ChatRequest, EmbedRequest, ModelsRequest, Request
+from asyncapi.types.requests import (
+    ChatRequest,
+    CompleteRequest,
+    EmbedRequest,
+    ModelsRequest,
+    NativeRequest,
+    Request,
+)
 from asyncapi.types.responses import EmbedResponse, Model, ModelsResponse, Response
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
@@ -30,6 +38,13 @@ from asyncapi.wire.json import loads_object
 __all__ = ["Ollama", "backend", "normalise_url"]
 
 _PORTS = {"http": 80, "https": 443}
+_ACTIONS = {
+    "ps": Action("GET", "/api/ps"),
+    # Its lines of progress are no use to a caller who waits for the end.
+    "pull": Action("POST", "/api/pull", model="model", fixed={"stream": False}),
+    "show": Action("POST", "/api/show", model="model"),
+    "version": Action("GET", "/api/version"),
+}
 
 
 def normalise_url(value: str) -> str:
@@ -62,27 +77,31 @@ class Ollama:
     name = NAME
     service = Service(
         name=NAME,
-        operations=frozenset({"chat", "embed", "models"}),
+        operations=frozenset({"chat", "complete", "embed", "models", "native"}),
         base_url="http://127.0.0.1:11434",
         key_env=("OLLAMA_API_KEY",),
         url_env=("OLLAMA_HOST", "OLLAMA_BASE_URL"),
         needs_key=False,
         normalise_url=normalise_url,
-        # The service has no limit of its own, but one text that fails takes all others with it.
-        batches={"embed": BatchLimit(items=128)},
+        # For embeddings there is no limit, but one text that fails takes all others with it.
+        batches={"embed": BatchLimit(items=128), "complete": BatchLimit(items=1)},
     )
 
     def encode(self, request: Request) -> WireRequest:
         """The request in Ollama's form.
 
         Raises:
-            UnsupportedOperationError: Not a chat, an embedding, nor a list of models.
+            UnsupportedOperationError: The service does not offer the operation or the action.
             ConfigError: A message or parameter that Ollama can't be given.
         """
-        if isinstance(request, ChatRequest):
+        if isinstance(request, ChatRequest) and request.operation == "chat":
             warnings: list[str] = []
             body = chat_body(request, warnings)
             return json_request("/api/chat", body, NAME, request.extra, warnings)
+        if isinstance(request, CompleteRequest):
+            return complete_request(request)
+        if isinstance(request, NativeRequest):
+            return native_request(_ACTIONS, request, NAME)
         if isinstance(request, EmbedRequest):
             return _embed_request(request)
         if isinstance(request, ModelsRequest):
@@ -100,6 +119,8 @@ class Ollama:
             DecodeError: Not a whole answer to the request.
             ProviderError: The body of the 200 holds an error.
         """
+        if isinstance(request, NativeRequest):
+            return native_response(_ACTIONS, request, reply, NAME, failure)
         body = loads_object(reply.body, NAME)
         if is_error(body):
             raise failure(reply)
@@ -108,6 +129,8 @@ class Ollama:
                 return _embed_response(request, body)
             if isinstance(request, ModelsRequest):
                 return _models_response(body)
+            if isinstance(request, CompleteRequest):
+                return complete_response(body)
             return chat_response(body)
         except DecodeError as error:
             error.body = reply.body[: 64 * 1024]
@@ -117,9 +140,9 @@ class Ollama:
         """The exception for a reply of status 400 or more."""
         return failure(reply)
 
-    def stream(self, request: Request, reply: WireResponse) -> OllamaStream:
+    def stream(self, request: Request, reply: WireResponse) -> OllamaStream | CompletionStream:
         """A decoder for the lines that answer ``request``."""
-        return OllamaStream(reply)
+        return CompletionStream(reply) if isinstance(request, CompleteRequest) else OllamaStream(reply)
 
 
 def _bracketed(host: str) -> str:
@@ -149,23 +172,10 @@ def _embed_response(request: EmbedRequest, body: dict[str, Any]) -> EmbedRespons
     tokens = count(body.get("prompt_eval_count"))
     return EmbedResponse(
         model=model,
-        vectors=_vectors(values, len(request.inputs)),
+        vectors=vectors(values, len(request.inputs), NAME),
         usage=Usage() if tokens is None else Usage(input_tokens=tokens, source="reported"),
         raw=body,
     )
-
-
-def _vectors(values: list[Any], expected: int) -> tuple[array[float], ...]:
-    if len(values) != expected:
-        raise DecodeError(f"{NAME} answered {len(values)} vectors for {expected} texts")
-    try:
-        found = tuple([array("f", value) for value in values])
-    except (TypeError, OverflowError, ValueError) as error:
-        raise DecodeError(f"{NAME} answered a vector that can't be read: {error}") from error
-    dimensions = {len(vector) for vector in found}
-    if len(dimensions) > 1 or 0 in dimensions:
-        raise DecodeError(f"{NAME} answered vectors of dimensions {sorted(dimensions)}")
-    return found
 
 
 def _models_response(body: dict[str, Any]) -> ModelsResponse:

@@ -70,7 +70,9 @@ def said(message: Any, **fields: Any) -> dict[str, Any]:
 
 def decoder() -> OllamaStream:
     """A decoder that has seen nothing."""
-    return backend.stream(ASK, reply(b""))
+    stream = backend.stream(ASK, reply(b""))
+    assert isinstance(stream, OllamaStream)
+    return stream
 
 
 def read(*pieces: bytes) -> tuple[list[Chunk], ChatResponse]:
