@@ -25,13 +25,15 @@ from asyncapi.types.messages import (
 )
 from asyncapi.types.requests import ChatRequest
 
-__all__ = ["NAME", "SAMPLING_REMOVED", "chat_body"]
+__all__ = ["NAME", "SAMPLING_REMOVED", "chat_body", "count_body"]
 
 NAME = "claude"
 #: The first API version that refuses temperature, top_p and top_k, even at their defaults.
 SAMPLING_REMOVED = "2026-10-21"
 
 Block = dict[str, Any]
+
+_COUNTED = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
 
 
 def chat_body(request: ChatRequest, version: str, default_max_tokens: int, warnings: list[str]) -> Block:
@@ -64,6 +66,11 @@ def chat_body(request: ChatRequest, version: str, default_max_tokens: int, warni
     _add_sampling(request, version, body, warnings)
     _drop_unknown(request, warnings)
     return body
+
+
+def count_body(body: Block) -> Block:
+    """What of a chat's body counts: the service refuses the rest."""
+    return {field: value for field, value in body.items() if field in _COUNTED}
 
 
 def _max_tokens(request: ChatRequest, default: int) -> int:

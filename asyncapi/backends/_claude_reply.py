@@ -14,7 +14,14 @@ from asyncapi.backends._claude_encode import NAME
 from asyncapi.backends._decoding import count, seconds
 from asyncapi.errors import DecodeError, InvalidRequestError, QuotaExhaustedError
 from asyncapi.types.messages import Part, RawPart, Reasoning, Text, ToolCall
-from asyncapi.types.responses import ChatResponse, FinishReason, Model, ModelsResponse, Output
+from asyncapi.types.responses import (
+    ChatResponse,
+    CountTokensResponse,
+    FinishReason,
+    Model,
+    ModelsResponse,
+    Output,
+)
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import WireResponse
 from asyncapi.wire.errors import Row, Table
@@ -22,6 +29,7 @@ from asyncapi.wire.errors import Row, Table
 __all__ = [
     "ERRORS",
     "chat_response",
+    "count_response",
     "finish_reason",
     "models_response",
     "part_of",
@@ -134,6 +142,24 @@ def usage_of(usage: Any) -> Usage:
         cache_write_tokens=written,
         reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
         source="reported",
+    )
+
+
+def count_response(body: Any, model: str, provider_request_id: str) -> CountTokensResponse:
+    """How many tokens a conversation has.
+
+    Raises:
+        DecodeError: The answer holds no count.
+    """
+    tokens = count(body.get("input_tokens"))
+    if tokens is None:
+        raise DecodeError(f"{NAME}: an answer without input_tokens")
+    return CountTokensResponse(
+        input_tokens=tokens,
+        model=model,
+        usage=Usage(input_tokens=tokens, source="reported"),
+        raw=body,
+        provider_request_id=provider_request_id,
     )
 
 

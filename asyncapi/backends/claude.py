@@ -13,12 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from asyncapi.backends import unsupported_operation
-from asyncapi.backends._claude_encode import NAME, chat_body
-from asyncapi.backends._claude_reply import ERRORS, chat_response, models_response, request_id
+from asyncapi.backends._claude_encode import NAME, chat_body, count_body
+from asyncapi.backends._claude_reply import (
+    ERRORS,
+    chat_response,
+    count_response,
+    models_response,
+    request_id,
+)
 from asyncapi.backends._claude_stream import ClaudeStream
 from asyncapi.backends._encoding import get_request, json_request
 from asyncapi.errors import AsyncAPIError, DecodeError
-from asyncapi.types.requests import ChatRequest, ModelsRequest, Request
+from asyncapi.types.requests import ChatRequest, CountTokensRequest, ModelsRequest, Request
 from asyncapi.types.responses import Response
 from asyncapi.types.wire import Service, WireRequest, WireResponse
 from asyncapi.wire.errors import error_for, is_error
@@ -38,7 +44,7 @@ class Claude:
     name = NAME
     service = Service(
         name=NAME,
-        operations=frozenset({"chat", "models"}),
+        operations=frozenset({"chat", "count_tokens", "models"}),
         base_url="https://api.anthropic.com",
         key_env=("ANTHROPIC_API_KEY", "CLAUDE_API_KEY"),
         url_env=("ANTHROPIC_BASE_URL",),
@@ -55,16 +61,19 @@ class Claude:
         """The request in Claude's form.
 
         Raises:
-            UnsupportedOperationError: Not a chat, nor a list of models.
+            UnsupportedOperationError: Not a chat, a count of tokens, nor a list of models.
             ConfigError: A message or parameter that Claude can't be given.
         """
-        if isinstance(request, ChatRequest):
-            warnings: list[str] = []
-            body = chat_body(request, self._version(request), self.default_max_tokens, warnings)
-            return json_request("/v1/messages", body, NAME, request.extra, warnings, self._headers)
         if isinstance(request, ModelsRequest):
             return get_request("/v1/models?limit=1000", request.extra, self._get_headers)
-        raise unsupported_operation(NAME, request.operation)
+        if not isinstance(request, ChatRequest) or request.operation not in self.service.operations:
+            raise unsupported_operation(NAME, request.operation)
+        warnings: list[str] = []
+        path = "/v1/messages"
+        body = chat_body(request, self._version(request), self.default_max_tokens, warnings)
+        if isinstance(request, CountTokensRequest):
+            path, body = "/v1/messages/count_tokens", count_body(body)
+        return json_request(path, body, NAME, request.extra, warnings, self._headers)
 
     def _version(self, request: ChatRequest) -> str:
         """The API version that the call will speak."""
@@ -82,7 +91,7 @@ class Claude:
         """The answer.
 
         Raises:
-            DecodeError: Not a message, or not a list of models.
+            DecodeError: Not a message, not a count, or not a list of models.
             ProviderError: The body of the 200 holds an error.
         """
         body = loads_object(reply.body, NAME)
@@ -91,6 +100,8 @@ class Claude:
         try:
             if isinstance(request, ModelsRequest):
                 return models_response(body, request_id(reply))
+            if isinstance(request, CountTokensRequest):
+                return count_response(body, request.model, request_id(reply))
             return chat_response(body, None, request_id(reply))
         except DecodeError as error:
             error.body = reply.body[: 64 * 1024]
