@@ -98,7 +98,10 @@ def one_text(texts: Sequence[str], service: str, what: str) -> str:
         ConfigError: There are several, or none.
     """
     if len(texts) != 1:
-        raise ConfigError(f"{service} takes one {what} a call, got {len(texts)}: make a call for each")
+        raise ConfigError(
+            f"{service} takes one {what} a call, got {len(texts)}; make a call for each, "
+            "or leave Batch.size above 1: then lists are cut up"
+        )
     return texts[0]
 
 

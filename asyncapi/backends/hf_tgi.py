@@ -31,7 +31,7 @@ from asyncapi.backends._tgi_complete import (
 from asyncapi.errors import AsyncAPIError, DecodeError
 from asyncapi.types.requests import ChatRequest, CompleteRequest, NativeRequest, Request, TokenizeRequest
 from asyncapi.types.responses import ChatResponse, Response, TokenizeResponse
-from asyncapi.types.wire import Service, WireRequest, WireResponse
+from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
 from asyncapi.wire.errors import is_error
 from asyncapi.wire.json import loads
 
@@ -72,6 +72,8 @@ class TGI:
         key_env=("HF_TGI_API_KEY", "TGI_API_KEY", "HF_API_KEY", "HF_API_TOKEN"),
         url_env=("HF_TGI_URL", "TGI_BASE_URL", "HF_TGI_BASE_URL"),
         needs_key=False,
+        # No lists: those of the caller are cut up.
+        batches={"complete": BatchLimit(items=1), "tokenize": BatchLimit(items=1)},
         normalise_url=_without_prefix,
     )
 
