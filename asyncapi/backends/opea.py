@@ -39,6 +39,7 @@ from asyncapi.backends._opea_gateway import (
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks, RerankForm
 from asyncapi.backends._openai_reply import SHAPE_ERRORS, request_id
+from asyncapi.backends._openai_request import RequestWriter
 from asyncapi.errors import DecodeError, OverloadedError
 from asyncapi.types.requests import ChatRequest, ModerateRequest, NativeRequest, Request, RerankRequest
 from asyncapi.types.responses import ModerateResponse, Ranked, Response
@@ -121,6 +122,7 @@ class OPEA(OpenAIDialect):
     def __init__(self, *, megaservice: str | None = None, name: str = "opea") -> None:
         super().__init__(msgspec.structs.replace(_SERVICE, name=name), _QUIRKS)
         self._megaservice = megaservice
+        self._chats = RequestWriter(name, _QUIRKS)
 
     def encode(self, request: Request, /) -> WireRequest:
         """The request in the form of the service that it goes to.
@@ -135,7 +137,7 @@ class OPEA(OpenAIDialect):
             return json_request(*guard_body(request), self.name, request.extra)
         if type(request) is ChatRequest and (gateway := self._gateway(request)) is not None:
             notes: list[str] = []
-            body = gateway_body(gateway, request, self._writer.chat(request, notes), notes)
+            body = gateway_body(gateway, request, self._chats.chat(request, notes), notes)
             return json_request(f"/{quote(gateway, safe='')}", body, self.name, request.extra, notes)
         return super().encode(request)
 
