@@ -1,28 +1,34 @@
 """The OpenAI dialect: one translator for every service that speaks it, told apart by ``Quirks``.
 
-Source: OpenAI API reference, Chat completions, Embeddings, Models.
+Source: OpenAI API reference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlencode
 
+from asyncapi.abc import StreamDecoder
 from asyncapi.backends import unsupported_operation
-from asyncapi.backends._openai_quirks import PATHS, Quirks
-from asyncapi.backends._openai_reply import SHAPE_ERRORS, ReplyReader
+from asyncapi.backends._openai_codec import Body, Codec
+from asyncapi.backends._openai_operations import CODECS
+from asyncapi.backends._openai_quirks import Quirks
+from asyncapi.backends._openai_reply import SHAPE_ERRORS
 from asyncapi.backends._openai_request import RequestWriter
 from asyncapi.backends._openai_stream import ChatStream
 from asyncapi.errors import AsyncAPIError, DecodeError
-from asyncapi.types.requests import ChatRequest, EmbedRequest, ModelsRequest, Request, RerankRequest
+from asyncapi.types.requests import ChatRequest, Extra, Request
 from asyncapi.types.responses import Response
 from asyncapi.types.wire import Service, WireRequest, WireResponse
-from asyncapi.wire.errors import error_for, is_error
-from asyncapi.wire.json import HEADERS, dumps, loads_object, merge
+from asyncapi.wire.errors import error_for
+from asyncapi.wire.json import HEADERS, dumps, merge
 from asyncapi.wire.masking import excerpt
+from asyncapi.wire.multipart import Form
 
 __all__ = ["OpenAIDialect"]
+
+_NOTHING = Extra()
 
 
 class OpenAIDialect:
@@ -38,9 +44,11 @@ class OpenAIDialect:
         self.service = service
         self.quirks = quirks
         self._name = service.name
-        self._paths = {name: quirks.prefix + path for name, path in {**PATHS, **quirks.paths}.items()}
         self._writer = RequestWriter(service.name, quirks)
-        self._reader = ReplyReader(service.name, quirks)
+        # Operations that the dialect does not have are for subclasses to translate.
+        self._codecs: dict[str, Codec[Any]] = {
+            name: CODECS[name](service.name, quirks) for name in service.operations if name in CODECS
+        }
 
     def __repr__(self) -> str:
         return f"OpenAIDialect({self._name!r})"
@@ -57,25 +65,15 @@ class OpenAIDialect:
             UnsupportedOperationError: The service does not offer the operation.
             ConfigError: The request can't be expressed.
         """
-        operation = request.operation
-        if operation not in self.service.operations:
-            raise unsupported_operation(self._name, operation)
+        codec = self._codecs.get(request.operation)
+        if codec is None:
+            raise unsupported_operation(self._name, request.operation)
         notes: list[str] = []
-        body: dict[str, Any] | None
-        if isinstance(request, ChatRequest):
-            body = self._writer.chat(request, notes)
-        elif isinstance(request, EmbedRequest):
-            body = self._writer.embed(request, notes)
-        elif isinstance(request, RerankRequest):
-            body = self.quirks.rerank.write(request)
-        else:
-            body = None
-        if request.extra is not None:
-            return self._with_extra(request, body, notes)
-        if body is None:
-            return WireRequest(path=self._paths[operation], method="GET")
+        body = codec.write(request, notes)
+        if type(body) is not dict or request.extra is not None:
+            return self._written(codec, request, body, notes)
         return WireRequest(
-            path=self._paths[operation],
+            path=codec.path,
             body=dumps(body, self._name),
             headers=HEADERS,
             warnings=tuple(notes),
@@ -92,60 +90,59 @@ class OpenAIDialect:
             DecodeError: The body is not what the dialect promises.
             ProviderError: The body holds an error.
         """
-        body = reply.body
-        data = loads_object(body, self._name)
-        if is_error(data):
-            raise error_for(reply, service=self._name, table=self.quirks.errors)
+        codec = self._codecs.get(request.operation)
+        if codec is None:
+            raise unsupported_operation(self._name, request.operation)
         try:
-            if isinstance(request, ChatRequest):
-                return self._reader.chat(request, data, reply.headers)
-            if isinstance(request, EmbedRequest):
-                return self._reader.embed(request, data, reply.headers)
-            if isinstance(request, RerankRequest):
-                return self._reader.rerank(request, data, reply.headers)
-            if isinstance(request, ModelsRequest):
-                return self._reader.models(request, data, reply.headers)
+            return codec.read(request, reply)
+        except AsyncAPIError:
+            raise
         except SHAPE_ERRORS as error:
             raise DecodeError(
                 f"{self._name} answered a {request.operation} call in an unknown form "
-                f"({type(error).__name__}: {error}): {excerpt(body, 200)}",
-                body=body,
+                f"({type(error).__name__}: {error}): {excerpt(reply.body, 200)}",
+                body=reply.body,
             ) from error
-        raise unsupported_operation(self._name, request.operation)
 
     def error(self, reply: WireResponse, /) -> AsyncAPIError:
         """The exception for a reply of status 400 or more, or a redirect."""
         return error_for(reply, service=self._name, table=self.quirks.errors)
 
-    def stream(self, request: Request, reply: WireResponse, /) -> ChatStream:
-        """A decoder for the stream that answers a chat request."""
-        if not isinstance(request, ChatRequest):
-            raise unsupported_operation(self._name, f"streamed {request.operation}")
-        return ChatStream(
-            self._name,
-            self.quirks,
-            request.model,
-            self._writer.outputs(request),
-            reply.status,
-            reply.headers,
-        )
+    @overload
+    def stream(self, request: ChatRequest, reply: WireResponse, /) -> ChatStream: ...
+    @overload
+    def stream(self, request: Request, reply: WireResponse, /) -> StreamDecoder: ...
+    def stream(self, request: Request, reply: WireResponse, /) -> StreamDecoder:
+        """A decoder for the stream that answers a request.
 
-    def _with_extra(self, request: Request, body: dict[str, Any] | None, notes: list[str]) -> WireRequest:
-        extra = request.extra
-        assert extra is not None
-        path = self._paths[request.operation]
+        Raises:
+            UnsupportedOperationError: The service does not offer the operation, or not as a stream.
+        """
+        codec = self._codecs.get(request.operation)
+        if codec is None:
+            raise unsupported_operation(self._name, f"streamed {request.operation}")
+        return codec.stream(request, reply)
+
+    def _written(self, codec: Codec[Any], request: Request, body: Body, notes: list[str]) -> WireRequest:
+        """What is no plain JSON, or has extras to be merged in."""
+        extra = request.extra if request.extra is not None else _NOTHING
+        method, path = codec.route(request)
         if extra.query:
-            path = f"{path}?{urlencode(extra.query)}"
-        headers = dict(HEADERS) if body is not None else {}
+            path = f"{path}{'&' if '?' in path else '?'}{urlencode(extra.query)}"
+        headers: dict[str, str] = {}
+        data: bytes | None = None
+        if isinstance(body, Form):
+            for name, value in extra.body.items():
+                body.field(name, value)
+            data, headers["Content-Type"] = body.encode()
+        elif body is not None:
+            data = dumps(merge(body, extra.body), self._name)
+            headers.update(HEADERS)
         for name, value in extra.headers.items():
             if name.lower() == "authorization":
                 notes.append("extra.headers can't set the key: dropped Authorization")
             else:
                 headers[name] = value
         return WireRequest(
-            path=path,
-            body=dumps(merge(body, extra.body), self._name) if body is not None else None,
-            method="POST" if body is not None else "GET",
-            headers=headers,
-            warnings=tuple(notes),
+            path=path, body=data, method=method, headers=headers or None, warnings=tuple(notes)
         )

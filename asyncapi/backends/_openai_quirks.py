@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from asyncapi.types.requests import RerankRequest
 from asyncapi.types.responses import Ranked
 from asyncapi.wire.errors import Table
+
+if TYPE_CHECKING:
+    from asyncapi.backends._native import Action
 
 __all__ = ["COHERE_RERANK", "PARAMETERS", "PATHS", "Quirks", "RerankForm"]
 
@@ -19,6 +22,18 @@ PATHS: Mapping[str, str] = {
     "embed": "/embeddings",
     "rerank": "/rerank",
     "models": "/models",
+    "respond": "/responses",
+    "count_tokens": "/responses/input_tokens",
+    "complete": "/completions",
+    "moderate": "/moderations",
+    "classify": "/classify",
+    "score": "/score",
+    "tokenize": "/tokenize",
+    "image": "/images/generations",
+    "speech": "/audio/speech",
+    "transcribe": "/audio/transcriptions",
+    "translate": "/audio/translations",
+    "chat_batch": "/chat/completions/batch",
 }
 
 #: OpenAI's names of the normal form's parameters; None: it has no such parameter.
@@ -80,9 +95,12 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Where a service differs from OpenAI. The defaults suit a server that follows the dialect closely.
 
     Attributes:
-        names: Wire names of parameters, over ``PARAMETERS``; None for one that it does not take.
+        names: Wire names of parameters, over ``PARAMETERS``; None for one that it does not take. A parameter
+            of another operation, such as a voice's "instructions", has its own name unless it is here.
         paths: Paths of operations, over ``PATHS``.
         prefix: What stands before every path.
+        unprefixed: The operations whose path it does not stand before.
+        natives: Operations that only this service has; their paths are whole.
         developer_role: Whether it knows the role "developer"; else "system" is sent.
         message_names: Whether a message may have a name.
         stream_options: What a stream asks for, so that it reports usage; None asks nothing.
@@ -100,6 +118,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     names: Mapping[str, str | None] = {}
     paths: Mapping[str, str] = {}
     prefix: str = ""
+    unprefixed: frozenset[str] = frozenset()
+    natives: Mapping[str, Action] = {}
     developer_role: bool = True
     message_names: bool = True
     stream_options: Mapping[str, Any] | None = msgspec.field(default_factory=lambda: {"include_usage": True})

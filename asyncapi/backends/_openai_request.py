@@ -23,7 +23,7 @@ from asyncapi.types.messages import (
 )
 from asyncapi.types.requests import ChatRequest, EmbedRequest
 
-__all__ = ["RequestWriter"]
+__all__ = ["RequestWriter", "drop"]
 
 # Not among them: ``stop``, whose absence is () and not None, and what needs more than a rename.
 _SIMPLE = tuple(field for field in PARAMETERS if field not in ("stop", "dimensions"))
@@ -65,7 +65,7 @@ class RequestWriter:
         if request.tool_choice is not None:
             body["tool_choice"] = _tool_choice(request.tool_choice)
         if request.response_format is not None:
-            self._response_format(request.response_format, body)
+            self.response_format(request.response_format, body)
         if request.stream:
             body["stream"] = True
             if self._quirks.stream_options is not None:
@@ -112,15 +112,18 @@ class RequestWriter:
             self._drop(field, request, notes)
 
     def _drop(self, what: str, request: ChatRequest, notes: list[str]) -> None:
-        if request.unsupported == "error":
-            raise ConfigError(f"{self._service} takes no {what}; leave it out or pass unsupported='warn'")
-        self._note(f"{self._service} takes no {what}: dropped", request, notes)
+        drop(self._service, what, request.unsupported, notes)
 
     def _note(self, text: str, request: ChatRequest, notes: list[str]) -> None:
         if request.unsupported != "ignore":
             notes.append(text)
 
-    def _response_format(self, wanted: str | Mapping[str, Any], body: dict[str, Any]) -> None:
+    def response_format(self, wanted: str | Mapping[str, Any], body: dict[str, Any]) -> None:
+        """Write the form that an answer must have.
+
+        Raises:
+            ConfigError: The service has no such form.
+        """
         if wanted == "text":
             return
         if wanted == "json":
@@ -241,6 +244,18 @@ class RequestWriter:
         if part.filename is not None:
             file["filename"] = part.filename
         return file
+
+
+def drop(service: str, what: str, unsupported: str, notes: list[str]) -> None:
+    """Note that ``what`` is not sent, as the request's ``unsupported`` mode says.
+
+    Raises:
+        ConfigError: The mode is "error".
+    """
+    if unsupported == "error":
+        raise ConfigError(f"{service} takes no {what}; leave it out or pass unsupported='warn'")
+    if unsupported == "warn":
+        notes.append(f"{service} takes no {what}: dropped")
 
 
 def _tool(tool: Tool) -> Any:

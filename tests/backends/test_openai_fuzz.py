@@ -70,7 +70,7 @@ def damaged(draw: st.DrawFn, value: Any) -> Any:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_damaged_chat_reply_is_an_answer_or_our_error(data: st.DataObject) -> None:
     """The fields of an answer have their types."""
     case = data.draw(st.sampled_from(REPLIES))
@@ -100,7 +100,7 @@ def check(answer: ChatResponse) -> None:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_damaged_reply_of_another_operation_is_an_answer_or_our_error(data: st.DataObject) -> None:
     """One vector a text, one score a document, or an error."""
     request, body = data.draw(st.sampled_from(OTHERS))
@@ -140,7 +140,7 @@ def run(case: Any, stream: bytes) -> tuple[list[Chunk], ChatResponse]:
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_stream_with_damaged_events_is_an_answer_or_our_error(data: st.DataObject) -> None:
     """Feeding never raises; what a whole answer holds has its types."""
     case = data.draw(st.sampled_from([case for case in STREAMS if case["service"] != "opea"]))
@@ -158,7 +158,7 @@ def test_a_stream_with_damaged_events_is_an_answer_or_our_error(data: st.DataObj
 
 @pytest.mark.slow
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_stream_with_damaged_bytes_is_an_answer_or_our_error(data: st.DataObject) -> None:
     """Bytes lost, doubled or changed anywhere."""
     case = data.draw(st.sampled_from(STREAMS))

@@ -1,0 +1,17 @@
+"""The operations of the dialect, by name. A service's row says which of them it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asyncapi.backends._openai_chat import Chat, ChatBatch
+from asyncapi.backends._openai_codec import Codec
+from asyncapi.backends._openai_lists import Classify, Embed, Models, Moderate, Rerank, Score, Tokenize
+
+__all__ = ["CODECS"]
+
+CODECS: Mapping[str, type[Codec[Any]]] = {
+    codec.operation: codec
+    for codec in (Chat, ChatBatch, Classify, Embed, Models, Moderate, Rerank, Score, Tokenize)
+}
