@@ -122,6 +122,8 @@ class LLVM:
             raise DecodeError(
                 f"{NAME} answered {request.operation} in an unknown form ({type(error).__name__}: {error})",
                 body=reply.body,
+                # Outputs that are no tensors will be none again.
+                retryable=False if isinstance(request, InferRequest) else None,
             ) from error
         raise unsupported_operation(NAME, request.operation)
 

@@ -223,9 +223,10 @@ def test_outputs_that_are_tensors_are_read_as_such(outputs: Any, expected: Any) 
     "outputs", [{}, None, [[1], 2], [1, [2]], [[1], [2, 3]], [1, "a"], [2**63], [{"a": 1}]]
 )
 def test_outputs_that_are_no_tensor_are_a_decode_error(outputs: Any) -> None:
-    """The native action gives them as they are."""
-    with pytest.raises(DecodeError):
+    """Not to be asked for again: the native action gives them as they are."""
+    with pytest.raises(DecodeError) as raised:
         backend.decode(infer({}), reply({"outputs": outputs}))
+    assert raised.value.retryable is False
 
 
 def test_chosen_outputs_are_given_alone() -> None:
