@@ -112,6 +112,11 @@ def sse(value: object, event: str | None = None) -> bytes:
     return data if event is None else b"event: " + event.encode() + b"\n" + data
 
 
+def event_stream(frames: list[Frame], proof: int) -> Reply:
+    """A stream of server-sent events whose completion ``frames[proof]`` begins to prove."""
+    return Reply(content_type="text/event-stream; charset=utf-8", frames=frames, proof=proof)
+
+
 def invalid(message: str, param: str | None = None, code: str | None = None) -> Problem:
     """A refusal of a request that can never succeed as it is."""
     return Problem(Trouble.INVALID, message, param=param, code=code)

@@ -29,6 +29,7 @@ class Call:
 
 PARTS = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 TENSORS = [{"name": "input0", "shape": [2], "datatype": "FP32", "data": [1, 2]}]
+RESPONSES = {"model": "m", "input": "Hi", "stream": True}
 PLAIN = {
     "gemini": Call("/gemini/v1/models/m:generateContent", PARTS),
     "hf_tgi": Call("/hf_tgi/generate", {"inputs": "Hi"}),
@@ -41,6 +42,7 @@ STREAMS = {
     "hf_tgi": Call("/hf_tgi/generate_stream", {"inputs": "Hi"}, b"generated_tokens"),
     "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", {"messages": USER, "stream": True}, b"[DONE]"),
     "ovms": Call("/ovms/v3/chat/completions", {"model": "m", "messages": USER, "stream": True}, b"[DONE]"),
+    "responses": Call("/openai/v1/responses", RESPONSES, b"response.completed"),
     "opea-gateway": Call("/opea/v1/chatqna", {"messages": "Hi"}, b"[DONE]"),
 }
 STATUSES = {

@@ -168,3 +168,67 @@ async def test_ovms_sdk_predicts_the_old_way(emulator: Emulator) -> None:
     assert two["b"].tolist() == [2]
     assert status[1]["state"] == "AVAILABLE"
     assert meta["inputs"]["input0"]["shape"] == [2, 3]
+
+
+def openai_client(emulator: Emulator, **options: object):
+    """The OpenAI SDK pointed at the emulator."""
+    openai = pytest.importorskip("openai")
+    return openai.AsyncOpenAI(api_key="sk-test", base_url=emulator.base_urls["openai"], **options)
+
+
+async def test_openai_sdk_reads_responses(emulator: Emulator) -> None:
+    """Whole, continued, parsed from its stream, counted, forgotten."""
+    tool = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": True}
+    async with openai_client(emulator) as client:
+        plain = await client.responses.create(model="m", input="What is the weather?")
+        next_one = await client.responses.create(
+            model="m", input="What is the weather?", previous_response_id=plain.id
+        )
+        asked = {"model": "m", "input": "Use the tool", "tools": [tool], "reasoning": {"effort": "low"}}
+        async with client.responses.stream(**asked) as stream:
+            kinds = [event.type async for event in stream]
+            final = await stream.get_final_response()
+        count = await client.responses.input_tokens.count(model="m", input="four")
+        again = await client.responses.retrieve(plain.id)
+        await client.responses.delete(plain.id)
+
+    assert plain.output_text == answer_text(0, "m", "What is the weather?")
+    assert next_one.usage.input_tokens > plain.usage.input_tokens
+    assert kinds[-1] == "response.completed"
+    assert final.output[-1].name == "get_weather"
+    assert count.input_tokens > 0
+    assert again.id == plain.id
+
+
+async def test_openai_sdk_draws_speaks_listens_and_judges(emulator: Emulator) -> None:
+    """Pictures, sounds both ways, moderation, streamed completions."""
+    async with openai_client(emulator) as client:
+        picture = await client.images.generate(model="gpt-image-1", prompt="a cat")
+        speech = await client.audio.speech.create(
+            model="tts-1", voice="alloy", input="Hello", response_format="wav"
+        )
+        file = ("a.wav", speech.content)
+        plain = await client.audio.transcriptions.create(model="whisper-1", file=file)
+        verbose = await client.audio.transcriptions.create(
+            model="whisper-1",
+            file=file,
+            response_format="verbose_json",
+            timestamp_granularities=["word", "segment"],
+        )
+        text = await client.audio.transcriptions.create(model="whisper-1", file=file, response_format="srt")
+        stream = await client.audio.transcriptions.create(model="gpt-4o-transcribe", file=file, stream=True)
+        heard = [event async for event in stream]
+        english = await client.audio.translations.create(model="whisper-1", file=file)
+        verdict = await client.moderations.create(input=["fine", "<unsafe>"])
+        chunks = [
+            chunk async for chunk in await client.completions.create(model="m", prompt="Hello", stream=True)
+        ]
+
+    assert picture.data[0].b64_json.startswith("iVBOR")
+    assert verbose.text == plain.text
+    assert len(verbose.words) > len(verbose.segments)
+    assert "-->" in text
+    assert heard[-1].type == "transcript.text.done"
+    assert english.text
+    assert [result.flagged for result in verdict.results] == [False, True]
+    assert chunks[-1].choices[0].finish_reason == "length"

@@ -80,6 +80,19 @@ class Wire:
         async with self.session.post(self.at(path), data=io.BytesIO(data), headers=sent) as response:
             return Got(response.status, response.headers, await response.read())
 
+    async def form(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> Got:
+        """Post a form; a tuple (name, bytes) is a file, a list is a repeated field."""
+        form = aiohttp.FormData()
+        for name, value in fields.items():
+            if isinstance(value, tuple):
+                form.add_field(name, value[1], filename=value[0], content_type="audio/wav")
+            else:
+                for item in value if isinstance(value, list) else [value]:
+                    form.add_field(name + "[]" if isinstance(value, list) else name, item)
+        sent = KEYS if headers is None else headers
+        async with self.session.post(self.at(path), data=form, headers=sent) as response:
+            return Got(response.status, response.headers, await response.read())
+
     async def get(self, path: str, headers: dict[str, str] | None = None) -> Got:
         """Get with good keys unless other headers are given."""
         sent = KEYS if headers is None else headers

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from asyncapi.emulator.answers import Answer, Question, effort_tokens
 from asyncapi.emulator.dialects.base import STATUS
-from asyncapi.emulator.dialects.openai import DONE, OpenAIShape, ratelimit_headers
 from asyncapi.emulator.dialects.openai_chat import ChatWords
+from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape, ratelimit_headers
 from asyncapi.emulator.exchange import Frame, Json, Problem, Reply, Trouble, invalid, json_reply, sse
 from asyncapi.emulator.limits import Reading
 

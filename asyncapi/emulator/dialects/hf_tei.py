@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from asyncapi.emulator.answers import count_tokens, pieces
 from asyncapi.emulator.dialects.base import STATUS, Dialect
-from asyncapi.emulator.dialects.openai import token_text
+from asyncapi.emulator.dialects.openai_shape import token_text
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid, json_reply
 from asyncapi.emulator.vectors import DIMENSIONS, POISON, encoded, overlap, ranked, sparse, vector
 

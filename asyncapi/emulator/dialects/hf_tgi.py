@@ -9,9 +9,19 @@ import orjson
 
 from asyncapi.emulator.answers import Answer, Question, compose, count_tokens, pieces
 from asyncapi.emulator.dialects.base import STATUS
-from asyncapi.emulator.dialects.openai import DONE, OpenAIShape, event_stream
 from asyncapi.emulator.dialects.openai_chat import ChatWords, finish_reason, known_model
-from asyncapi.emulator.exchange import Ask, Frame, Json, Problem, Reply, Trouble, invalid, json_reply
+from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape
+from asyncapi.emulator.exchange import (
+    Ask,
+    Frame,
+    Json,
+    Problem,
+    Reply,
+    Trouble,
+    event_stream,
+    invalid,
+    json_reply,
+)
 from asyncapi.emulator.vectors import POISON
 
 MOST_STOPS = 4

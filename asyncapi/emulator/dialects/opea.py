@@ -15,8 +15,8 @@ from asyncapi.emulator.dialects.opea_mega import (
     statistics,
     transcribe,
 )
-from asyncapi.emulator.dialects.openai import OpenAIShape, document_text
 from asyncapi.emulator.dialects.openai_chat import ChatWords, known_model
+from asyncapi.emulator.dialects.openai_shape import OpenAIShape, document_text
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid, json_reply, sse
 from asyncapi.emulator.vectors import ranked
 

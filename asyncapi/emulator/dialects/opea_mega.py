@@ -3,8 +3,18 @@
 from typing import Any
 
 from asyncapi.emulator.answers import Answer, Question, compose, count_tokens, last_user_text, pieces
-from asyncapi.emulator.dialects.openai import DONE, event_stream
-from asyncapi.emulator.exchange import Ask, Frame, Json, Problem, Reply, Trouble, invalid, json_reply
+from asyncapi.emulator.dialects.openai_shape import DONE
+from asyncapi.emulator.exchange import (
+    Ask,
+    Frame,
+    Json,
+    Problem,
+    Reply,
+    Trouble,
+    event_stream,
+    invalid,
+    json_reply,
+)
 from asyncapi.emulator.forms import Upload
 from asyncapi.emulator.media import AUDIO_TYPES, heard, sound
 from asyncapi.emulator.vectors import UNSAFE

@@ -11,8 +11,8 @@ import orjson
 
 from asyncapi.emulator.answers import Answer, count_tokens
 from asyncapi.emulator.dialects.base import STATUS
-from asyncapi.emulator.dialects.openai import OpenAIShape, texts_of
 from asyncapi.emulator.dialects.openai_chat import ChatWords
+from asyncapi.emulator.dialects.openai_shape import OpenAIShape, texts_of
 from asyncapi.emulator.dialects.ovms_tensors import (
     MODELS,
     Model,

@@ -15,7 +15,6 @@ from asyncapi.emulator.answers import (
     pieces,
 )
 from asyncapi.emulator.dialects.base import STATUS
-from asyncapi.emulator.dialects.openai import DONE, OpenAIShape, document_text
 from asyncapi.emulator.dialects.openai_chat import (
     ChatWords,
     checked_messages,
@@ -23,6 +22,7 @@ from asyncapi.emulator.dialects.openai_chat import (
     known_model,
     question_of,
 )
+from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape, document_text
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid, json_reply, sse
 from asyncapi.emulator.vectors import ranked
 
