@@ -67,7 +67,7 @@ def test_thoughts_and_text_are_joined() -> None:
     assert response.outputs[0].parts == (
         Reasoning(text="Thinking about the fjord.", provider="gemini", provider_data=thought),
         Text("Kalt på fjorden 🙂"),
-        Reasoning(provider="gemini", provider_data={"text": "", "thoughtSignature": "BBB="}),
+        Reasoning(provider="gemini", provider_data={"text": "", "thoughtSignature": "QkI="}),
     )
     assert response.finish_reason == "stop"
     assert (response.id, response.model) == ("r1", "gemini-3.5-flash")
