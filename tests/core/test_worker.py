@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from asyncapi import AsyncAPIError, Breaker, ChatResponse, CircuitOpenError, Client, Key, Priority
+from asyncapi import AsyncAPIError, Breaker, ChatResponse, CircuitOpenError, Client, Key, Priority, Retry
 from asyncapi.testing import VirtualTime
 from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply
 from asyncapi.types.wire import Outgoing
@@ -20,6 +20,7 @@ from tests.core.worlds import (
     key_of,
     outcomes,
     spread_calls,
+    start,
     steady,
     text_of,
     turns,
@@ -61,13 +62,14 @@ async def test_a_call_set_aside_gets_its_turn_when_its_key_is_ready_though_nobod
     virtual_clock: VirtualTime,
 ) -> None:
     """The lost wake-up: the last other call was granted, and nothing but time remained to wake the worker."""
-    async with client_of(ScriptedTransport(_throttle_a), keys=TWO_KEYS, limit=1) as client:
+    async with client_of(ScriptedTransport(_throttle_a), keys=TWO_KEYS, limit=2) as client:
         await outcomes([_with_cooled_a(client)])
-        blocker = asyncio.ensure_future(client.chat(MODEL, "blocker"))
+        blockers = start(*spread_calls(client, 2))
         await turns()
-        pinned = asyncio.ensure_future(client.chat(MODEL, "pinned", key="a", timeout=None))
-        plain = asyncio.ensure_future(client.chat(MODEL, "plain"))
-        await asyncio.gather(blocker, plain)
+        pinned, plain = start(
+            client.chat(MODEL, "pinned", key="a", timeout=None), client.chat(MODEL, "plain", timeout=None)
+        )
+        await asyncio.gather(*blockers, plain)
 
         assert (await pinned).text == "sk-a"
         assert virtual_clock.elapsed < 6.0
@@ -209,30 +211,22 @@ async def test_the_most_urgent_gets_a_turn_of_the_pace_that_was_awaited_by_anoth
     assert texts == ["first", "low-0", "high", "low-1", "low-2"]
 
 
-async def test_a_queued_call_is_refused_when_a_hung_probe_opens_the_breaker_at_its_turn() -> None:
+async def test_a_queued_call_is_refused_when_a_hung_probe_opens_the_breaker_at_its_turn(
+    virtual_clock: VirtualTime,
+) -> None:
     """The breaker opens while the worker asks for the head itself: it is refused like the others."""
-    failing = True
-
-    def script(request: Outgoing) -> Step:
-        if text_of(request) == "probe":
-            return hang()
-        return reply(status=500) if failing else reply(delay=40.0)
-
-    transport = ScriptedTransport(script)
-    breaker = Breaker(failure_threshold=1, reset_after=10, probes=2)
-    async with client_of(transport, limit=2, breaker=breaker) as client:
-        await outcomes([client.chat(MODEL, "trip", timeout=1.0)])
-        failing = False
+    transport = ScriptedTransport([reply(status=500)], default=hang())
+    breaker = Breaker(failure_threshold=1, reset_after=10)
+    async with client_of(
+        transport, requests_per_second=100, breaker=breaker, retry=Retry(attempts=1)
+    ) as client:
+        await outcomes([client.chat(MODEL, "trip")])
         await asyncio.sleep(11)
-        tasks = [asyncio.ensure_future(client.chat(MODEL, t)) for t in ("probe", "slow")]
-        await turns()
-        waiting = asyncio.ensure_future(client.chat(MODEL, "x"))
-        await asyncio.sleep(12)
-        tasks[1].cancel()  # a permit is free, and both probes are older than 10 s
+        probe, waiting = start(*spread_calls(client, 2))  # both are let in: no probe is out yet
         error = await caught(CircuitOpenError, waiting)
-        tasks[0].cancel()
-        await outcomes(tasks)
-
-        assert error.retry_after is not None
-        assert transport.total == 3
+        assert virtual_clock.elapsed == pytest.approx(21, abs=0.1)
+        assert error.retry_after == pytest.approx(20, abs=0.1)
+        probe.cancel()
+        await outcomes([probe])
+        assert transport.total == 2
         assert_at_rest(client, transport)
