@@ -72,13 +72,21 @@ def as_tensor(value: Any) -> Tensor:
 
     array = numpy.asarray(value)
     if array.dtype.kind in "OUS":
-        texts = [v.encode() if isinstance(v, str) else bytes(v) for v in array.ravel().tolist()]
+        texts = [_as_bytes(v) for v in array.ravel().tolist()]
         return Tensor(datatype="BYTES", shape=array.shape, data=texts)
     for datatype, name in DATATYPES.items():
         if array.dtype.name == name:
             little = numpy.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             return Tensor(datatype=datatype, shape=array.shape, data=little.tobytes())
     raise ValueError(f"a tensor can't hold {array.dtype}; use one of {', '.join(DATATYPES.values())}")
+
+
+def _as_bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes):
+        return value
+    raise ValueError(f"a tensor can't hold {value!r:.80}; use numbers, strings, bytes or booleans")
 
 
 def _bfloat16(data: bytes | Sequence[Any]) -> npt.NDArray[Any]:

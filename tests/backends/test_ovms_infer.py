@@ -264,3 +264,10 @@ def test_bfloat16_comes_back_as_floats() -> None:
     nan = OVMS().encode(one("BF16", (1,), [float("nan")]))
     assert nan.body is not None
     assert np.isnan(Tensor(datatype="BF16", shape=(1,), data=nan.body[-2:]).numpy()).all()
+
+
+@pytest.mark.parametrize("value", [None, [None], [{"a": 1}], [10**30], np.array([1, "a"], dtype=object)])
+def test_what_is_no_tensor_is_refused_as_such(value: Any) -> None:
+    """Never as many zero bytes as a number says."""
+    with pytest.raises(ValueError, match="a tensor can't hold"):
+        as_tensor(value)
