@@ -142,7 +142,7 @@ def plain_values(tensor: Tensor) -> Sequence[Any]:
     if isinstance(data, bytes | bytearray | memoryview):
         data = _unpacked(datatype, raw_bytes(tensor))
     elif datatype == "BYTES":
-        data = [value if isinstance(value, str) else str(memoryview(value), "utf-8") for value in data]
+        data = [_as_text(value) for value in data]
     elif isinstance(data, array):
         data = data.tolist()
     _check_length(data, count)
@@ -150,6 +150,10 @@ def plain_values(tensor: Tensor) -> Sequence[Any]:
     if datatype in _FLOATS and not all(map(math.isfinite, data)):
         raise ValueError("JSON has no NaN and no infinity")
     return data
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else str(memoryview(value), "utf-8")
 
 
 def _unpacked(datatype: str, data: bytes | memoryview) -> list[Any]:
@@ -212,8 +216,9 @@ def _flat(data: Any) -> list[Any]:
     """Lists in lists as one list. At each depth there are only lists, or only values."""
     if type(data) is not list:
         raise TypeError(f"data is {type(data).__name__}, not a list")
-    while list in (kinds := set(map(type, data))):
+    values: list[Any] = data
+    while list in (kinds := set(map(type, values))):
         if len(kinds) > 1:
             raise ValueError("data mixes lists and values")
-        data = list(chain.from_iterable(data))
-    return data
+        values = list(chain.from_iterable(values))
+    return values

@@ -4,7 +4,8 @@ Each microservice and each gateway has a host and port of its own, so each is an
 A chat goes to ``/chat/completions``, the LLM microservice, unless its model is the name of a mega-service
 (chatqna, codegen, codetrans, docsum, faqgen, searchqna, translation, ... see ``MEGASERVICES``), which sends
 it to that gateway: ``opea:chatqna`` posts to ``/chatqna``, and no model is sent. For a gateway of another
-name, or to send the gateway a model, ``OPEA(megaservice="myqna")`` sends every chat there.
+name, or to send the gateway a model, ``Client(..., backends=[OPEA(megaservice="myqna", name="mine")])``
+makes a backend that sends every chat there.
 
 codetrans and translation take one text, and the languages as
 ``Extra(body={"language_from": "Go", "language_to": "Python"})``. A gateway reports no usage; its stream is

@@ -1,8 +1,8 @@
 """OpenVINO Model Server: tensors over KServe v2, generation over the OpenAI dialect under ``/v3``.
 
 One endpoint serves both: ``infer`` goes to ``/v2/models/<model>``, chat, embeddings and reranking go to
-``/v3``. Tensors travel as raw bytes in both directions; ``OVMS(binary=False)`` sends and asks for JSON,
-for servers that lack the extension, where FP16, BF16, NaN and infinities can't go.
+``/v3``. Tensors travel as raw bytes in both directions; ``Client(..., backends=[OVMS(binary=False)])`` sends
+and asks for JSON, for servers that lack the extension, where FP16, BF16, NaN and infinities can't go.
 
 What only this server has is there by ``native``: live, ready, server_metadata, metadata, model_ready,
 config, status, reload, metrics, and ``predict``, the TensorFlow-Serving form of inference, which servers
