@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,15 +115,9 @@ def locked(output: Path) -> Iterator[Path]:
             yield folder
         finally:
             if not (folder / "manifest.json").exists():
-                _remove(folder)
+                shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(fd)
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 def _shown(survey: Survey) -> str:

@@ -181,7 +181,7 @@ class _Run:
                 else:
                     self._pending[place] = item
                     self._progress.sent += 1
-                    self._progress.in_flight = len(self._pending)
+                    self._progress.in_flight = min(len(self._pending), self._settings.concurrency)
                     yield item.request
                     place += 1
                 if self._ending:
@@ -251,7 +251,7 @@ class _Run:
 
     def _settle(self, done: Finished) -> None:
         item = self._pending.pop(done.index)
-        self._progress.in_flight = len(self._pending)
+        self._progress.in_flight = min(len(self._pending), self._settings.concurrency)
         if done.error is not None:
             self._failed(item, done.error)
         elif done.response is not None:

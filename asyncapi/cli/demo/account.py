@@ -1,0 +1,105 @@
+"""The table at the end: every call, counted by its caller, by the client and by the services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from asyncapi.cli.demo.work import Ledger
+from asyncapi.emulator import Counts
+from asyncapi.telemetry.stats import Statistics
+from asyncapi.types.requests import Priority
+
+__all__ = ["Account", "Row", "account"]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint. ``asked`` to ``refused`` are the callers' counts, ``sent`` and ``retries`` the
+    client's, ``received`` and ``faults`` the service's own. Units: seconds."""
+
+    name: str
+    asked: int
+    answered: int
+    failed: int
+    refused: int
+    sent: int
+    retries: int
+    batched: int
+    received: int
+    opened: int
+    p50_s: float | None
+    p95_s: float | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every call has an end, and every request sent was received."""
+        return self.asked == self.answered + self.failed + self.refused and self.sent == self.received
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it.
+
+    ``statuses`` are the services' answers, "none" those cut before one; ``waits`` medians by priority.
+
+    Units: seconds.
+    """
+
+    rows: tuple[Row, ...]
+    total: Row
+    faults: Mapping[str, int]
+    errors: Mapping[str, int]
+    statuses: Mapping[str, int]
+    waits: Mapping[str, float]
+    checked: int
+    right: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the counts of all three agree, and every answer is the one to its question."""
+        return all(row.balanced for row in self.rows) and self.checked == self.right
+
+
+def account(ledger: Ledger, statistics: Statistics, counts: Counts) -> Account:
+    """What callers, client and services counted, side by side."""
+    rows = tuple(
+        Row(
+            name=name,
+            asked=ledger.asked[name],
+            answered=ledger.answered[name],
+            failed=ledger.failed[name],
+            refused=ledger.refused[name],
+            sent=s.requests,
+            retries=s.retries,
+            batched=s.batches.calls,
+            received=counts.by_service.get(s.backend, 0),
+            opened=s.breaker.opened,
+            p50_s=s.service_time.p50,
+            p95_s=s.service_time.p95,
+        )
+        for name, s in sorted(statistics.endpoints.items())
+    )
+    return Account(
+        rows=rows,
+        total=_total(rows),
+        faults=dict(sorted(counts.by_fault.items())),
+        errors=dict(ledger.errors),
+        statuses={str(status or "none"): count for status, count in _by_status(counts)},
+        waits={priority.name: _median(ledger.waits[priority]) for priority in Priority},
+        checked=ledger.checked,
+        right=ledger.right,
+    )
+
+
+def _by_status(counts: Counts) -> list[tuple[int | None, int]]:
+    return sorted(counts.by_status.items(), key=lambda pair: pair[0] or 999)
+
+
+def _total(rows: tuple[Row, ...]) -> Row:
+    names = ("asked", "answered", "failed", "refused", "sent", "retries", "batched", "received", "opened")
+    sums = {name: sum(getattr(row, name) for row in rows) for name in names}
+    return Row(name="all", p50_s=None, p95_s=None, **sums)
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else 0.0
