@@ -20,6 +20,7 @@ from asyncapi.abc import Backend, Hook, Transport
 from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request
 from asyncapi.config import Endpoint, Key, Settings, Timeout, load
 from asyncapi.errors import ConfigError
+from asyncapi.objects import Objects
 from asyncapi.runtime import CallOptions, Runtime, check_options
 from asyncapi.telemetry.stats import Statistics
 from asyncapi.types.messages import MessageLike
@@ -136,6 +137,10 @@ class Client(Verbs):
         """A completion chunk by chunk."""
         request, rest = complete_request(model, prompt, options, stream=True)
         return Stream(self._call(request, rest))
+
+    def objects(self, model: str, **options: Unpack[CallOptions]) -> Objects:
+        """A bucket of an object store: ``client.objects("s3_kit:my-bucket")``."""
+        return Objects(self, lambda request: Stream(self._call(request, options)), model, options)
 
     def map(
         self, requests: Source, *, max_in_flight: int = 256, **options: Unpack[CallOptions]

@@ -64,7 +64,7 @@ OPTIONS = frozenset(CallOptions.__annotations__)
 class Runtime:
     """What a client and its views share.
 
-    State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` so far; the ``_http``
+    State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` so far; the ``_transports``
     transport once needed; ``_count`` for request ids; ``_closed``.
     """
 
@@ -103,7 +103,7 @@ class Runtime:
         self.made: dict[str, CoreEndpoint] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._http: Transport | None = None
+        self._transports: dict[str, Transport] = {}
         self._prefix = f"req_{secrets.token_hex(6)}_"
         self._count = 0
         self._closed = False
@@ -255,11 +255,10 @@ class Runtime:
     def _transport_for(self, service: Service) -> Transport:
         if self._transport is not None:
             return self._transport
-        if self._http is None:
-            from asyncapi.transports.http import HTTPTransport  # aiohttp takes 250 ms to import
-
-            self._http = HTTPTransport()
-        return self._http
+        transport = self._transports.get(service.transport)
+        if transport is None:
+            transport = self._transports[service.transport] = _new_transport(service.transport)
+        return transport
 
     # --- the rest -----------------------------------------------------------------------------
 
@@ -282,8 +281,8 @@ class Runtime:
         self._closed = True
         for endpoint in self.made.values():
             await endpoint.aclose()
-        if self._http is not None:
-            await self._http.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
 
 
 _DEFAULT = Options()
@@ -314,6 +313,17 @@ def _pace(per_second: float | None) -> AsyncLimiter | None:
     from aiolimiter import AsyncLimiter
 
     return AsyncLimiter(1, 1.0 / per_second)
+
+
+def _new_transport(kind: str) -> Transport:
+    """Imported only now: aiohttp takes 250 ms, aiobotocore 400 ms."""
+    if kind == "s3":
+        from asyncapi.transports.s3 import S3Transport
+
+        return S3Transport()
+    from asyncapi.transports.http import HTTPTransport
+
+    return HTTPTransport()
 
 
 def _live(endpoint: CoreEndpoint, now: float) -> Live:

@@ -51,25 +51,29 @@ from asyncapi.types.responses import (
 )
 from asyncapi.types.tensors import as_tensor
 
-__all__ = ["Verbs"]
+__all__ = ["Performs", "Verbs"]
 
 
-class _Performs(Protocol):
-    async def call(self, request: Request, **options: Unpack[CallOptions]) -> Response: ...
+class Performs(Protocol):
+    """Has any request performed."""
+
+    async def call(self, request: Request, **options: Unpack[CallOptions]) -> Response:
+        """The answer to a request."""
+        ...
 
 
 class Verbs:
     """The verbs that a client has. All of them raise ``AsyncAPIError``: see ``asyncapi.errors``."""
 
     async def chat(
-        self: _Performs, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
+        self: Performs, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
     ) -> ChatResponse:
         """An answer to a conversation: a string, typed messages, or OpenAI-shaped dictionaries."""
         request, rest = chat_request(ChatRequest, model, messages, options)
         return cast(ChatResponse, await self.call(request, **rest))
 
     async def respond(
-        self: _Performs,
+        self: Performs,
         model: str,
         messages: str | Sequence[MessageLike],
         *,
@@ -84,21 +88,21 @@ class Verbs:
         return cast(ChatResponse, await self.call(request, **rest))
 
     async def count_tokens(
-        self: _Performs, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
+        self: Performs, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
     ) -> CountTokensResponse:
         """How many input tokens a conversation has, counted by the service."""
         request, rest = chat_request(CountTokensRequest, model, messages, options)
         return cast(CountTokensResponse, await self.call(request, **rest))
 
     async def complete(
-        self: _Performs, model: str, prompts: str | Sequence[str], **options: Unpack[CompleteOptions]
+        self: Performs, model: str, prompts: str | Sequence[str], **options: Unpack[CompleteOptions]
     ) -> CompleteResponse:
         """Text to continue, without chat roles; one continuation per prompt."""
         request, rest = complete_request(model, prompts, options)
         return cast(CompleteResponse, await self.call(request, **rest))
 
     async def embed(
-        self: _Performs,
+        self: Performs,
         model: str,
         texts: str | Sequence[str],
         *,
@@ -118,14 +122,14 @@ class Verbs:
         return cast(EmbedResponse, await self.call(request, **options))
 
     async def embed_sparse(
-        self: _Performs, model: str, texts: str | Sequence[str], **options: Unpack[CallOptions]
+        self: Performs, model: str, texts: str | Sequence[str], **options: Unpack[CallOptions]
     ) -> SparseEmbedResponse:
         """Sparse vectors for texts."""
         request = SparseEmbedRequest(model=model, inputs=texts_of("embed_sparse", texts))
         return cast(SparseEmbedResponse, await self.call(request, **options))
 
     async def rerank(
-        self: _Performs,
+        self: Performs,
         model: str,
         *,
         query: str,
@@ -141,14 +145,14 @@ class Verbs:
         return cast(RerankResponse, await self.call(request, **options))
 
     async def score(
-        self: _Performs, model: str, *, query: str, documents: Sequence[str], **options: Unpack[CallOptions]
+        self: Performs, model: str, *, query: str, documents: Sequence[str], **options: Unpack[CallOptions]
     ) -> ScoreResponse:
         """How alike the query and each document are, in the documents' order."""
         request = ScoreRequest(model=model, query=query, documents=texts_of("score", documents))
         return cast(ScoreResponse, await self.call(request, **options))
 
     async def classify(
-        self: _Performs,
+        self: Performs,
         model: str,
         inputs: str | Sequence[str | tuple[str, str]],
         *,
@@ -161,7 +165,7 @@ class Verbs:
         return cast(ClassifyResponse, await self.call(request, **options))
 
     async def tokenize(
-        self: _Performs,
+        self: Performs,
         model: str,
         texts: str | Sequence[str],
         *,
@@ -175,14 +179,14 @@ class Verbs:
         return cast(TokenizeResponse, await self.call(request, **options))
 
     async def moderate(
-        self: _Performs, model: str, texts: str | Sequence[str], **options: Unpack[CallOptions]
+        self: Performs, model: str, texts: str | Sequence[str], **options: Unpack[CallOptions]
     ) -> ModerateResponse:
         """The content policy's verdict on each text."""
         request = ModerateRequest(model=model, inputs=texts_of("moderate", texts))
         return cast(ModerateResponse, await self.call(request, **options))
 
     async def image(
-        self: _Performs,
+        self: Performs,
         model: str,
         prompt: str,
         *,
@@ -208,7 +212,7 @@ class Verbs:
         return cast(ImageResponse, await self.call(request, **options))
 
     async def speech(
-        self: _Performs,
+        self: Performs,
         model: str,
         text: str,
         *,
@@ -232,7 +236,7 @@ class Verbs:
         return cast(SpeechResponse, await self.call(request, **options))
 
     async def transcribe(
-        self: _Performs,
+        self: Performs,
         model: str,
         audio: bytes,
         *,
@@ -262,7 +266,7 @@ class Verbs:
         return cast(TranscribeResponse, await self.call(request, **options))
 
     async def translate(
-        self: _Performs,
+        self: Performs,
         model: str,
         audio: bytes,
         *,
@@ -288,7 +292,7 @@ class Verbs:
         return cast(TranscribeResponse, await self.call(request, **options))
 
     async def infer(
-        self: _Performs,
+        self: Performs,
         model: str,
         inputs: Mapping[str, Any],
         *,
@@ -316,13 +320,13 @@ class Verbs:
         )
         return cast(InferResponse, await self.call(request, **options))
 
-    async def models(self: _Performs, endpoint: str, **options: Unpack[CallOptions]) -> ModelsResponse:
+    async def models(self: Performs, endpoint: str, **options: Unpack[CallOptions]) -> ModelsResponse:
         """The models that a service offers; ``endpoint`` with or without a colon."""
         request = ModelsRequest(model=endpoint if ":" in endpoint else f"{endpoint}:")
         return cast(ModelsResponse, await self.call(request, **options))
 
     async def native(
-        self: _Performs,
+        self: Performs,
         model: str,
         action: str,
         arguments: Mapping[str, Any] | None = None,

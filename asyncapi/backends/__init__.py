@@ -40,6 +40,7 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "openai": "asyncapi.backends.openai",
         "opea": "asyncapi.backends.opea",
         "ovms": "asyncapi.backends.ovms",
+        "s3_kit": "asyncapi.backends.s3_kit",
         "vllm": "asyncapi.backends.vllm",
     }
 )

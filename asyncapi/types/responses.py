@@ -193,6 +193,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     output: int = 0
+    data: bytes = b""
     raw: Any = None
 
 
