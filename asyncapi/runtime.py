@@ -64,8 +64,8 @@ OPTIONS = frozenset(CallOptions.__annotations__)
 class Runtime:
     """What a client and its views share.
 
-    State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` so far; the ``_transports``
-    transport once needed; ``_count`` for request ids; ``_closed``.
+    State: the ``_loop`` it is bound to with its ``_clock``; the endpoints ``made`` and the ``_transports``
+    needed so far; ``_count`` for request ids; ``_closed``.
     """
 
     def __init__(
