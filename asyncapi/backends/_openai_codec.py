@@ -13,7 +13,7 @@ from asyncapi.errors import AsyncAPIError
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
 from asyncapi.types.usage import Usage
-from asyncapi.types.wire import WireResponse
+from asyncapi.types.wire import WireRequest, WireResponse
 from asyncapi.wire.errors import error_for, is_error
 from asyncapi.wire.json import loads_object
 from asyncapi.wire.multipart import Form
@@ -22,8 +22,8 @@ __all__ = ["Body", "Codec", "by_index", "header", "media_type", "number", "read_
 
 R = TypeVar("R", bound=Request)
 
-#: A JSON object, a form, or nothing.
-Body = dict[str, Any] | Form | None
+#: A JSON object, a form, nothing, or a whole request.
+Body = dict[str, Any] | Form | WireRequest | None
 
 
 class Codec(Generic[R]):

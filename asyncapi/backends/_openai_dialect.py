@@ -125,6 +125,8 @@ class OpenAIDialect:
 
     def _written(self, codec: Codec[Any], request: Request, body: Body, notes: list[str]) -> WireRequest:
         """What is no plain JSON, or has extras to be merged in."""
+        if isinstance(body, WireRequest):
+            return body
         extra = request.extra if request.extra is not None else _NOTHING
         method, path = codec.route(request)
         if extra.query:

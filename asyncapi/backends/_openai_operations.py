@@ -7,11 +7,25 @@ from typing import Any
 
 from asyncapi.backends._openai_chat import Chat, ChatBatch
 from asyncapi.backends._openai_codec import Codec
+from asyncapi.backends._openai_complete import Complete
 from asyncapi.backends._openai_lists import Classify, Embed, Models, Moderate, Rerank, Score, Tokenize
+from asyncapi.backends._openai_native import Native
 
 __all__ = ["CODECS"]
 
 CODECS: Mapping[str, type[Codec[Any]]] = {
     codec.operation: codec
-    for codec in (Chat, ChatBatch, Classify, Embed, Models, Moderate, Rerank, Score, Tokenize)
+    for codec in (
+        Chat,
+        ChatBatch,
+        Classify,
+        Complete,
+        Embed,
+        Models,
+        Moderate,
+        Native,
+        Rerank,
+        Score,
+        Tokenize,
+    )
 }

@@ -5,6 +5,7 @@ Source: OpenAI API reference; the typed models and defaults of its Python SDK.
 
 from __future__ import annotations
 
+from asyncapi.backends._native import Action
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import InvalidRequestError
@@ -16,16 +17,27 @@ __all__ = ["backend"]
 backend = OpenAIDialect(
     Service(
         name="openai",
-        operations=frozenset({"chat", "embed", "models"}),
+        operations=frozenset({"chat", "complete", "embed", "models", "moderate", "native"}),
         base_url="https://api.openai.com/v1",
         key_env=("OPENAI_API_KEY",),
         url_env=("OPENAI_BASE_URL",),
-        # 2,048 texts, and 300,000 tokens over all of them, of about three characters.
-        batches={"embed": BatchLimit(items=2048, chars=900_000)},
+        batches={
+            # 2,048 texts, and 300,000 tokens over all of them, of about three characters.
+            "embed": BatchLimit(items=2048, chars=900_000),
+            # No limits are published for these.
+            "complete": BatchLimit(items=20),
+            "moderate": BatchLimit(items=32),
+        },
     ),
     Quirks(
         # The padding against traffic analysis is on by default and a third of the bytes.
         stream_options={"include_usage": True, "include_obfuscation": False},
+        natives={
+            "cancel_response": Action("POST", "/responses/{id}/cancel"),
+            "model": Action("GET", "/models/{id}"),
+            "response": Action("GET", "/responses/{id}"),
+            "response_input": Action("GET", "/responses/{id}/input_items"),
+        },
         errors=Table(statuses={409: Row(InvalidRequestError, retryable=True)}),
     ),
 )
