@@ -43,7 +43,7 @@ def test_an_unknown_name_is_told_the_nearest_and_all() -> None:
 
 def test_the_hint_at_other_services_is_true() -> None:
     """The list in the message against what the services say of themselves."""
-    for operation in ("chat", "embed", "rerank", "models"):
+    for operation in ("chat", "embed", "rerank", "models", "complete", "score"):
         offered = {name for name in known_backends() if operation in service(name).operations}
         told = str(unsupported_operation("nobody", operation)).partition("these do: ")[2]
         assert set(told.split(", ")) == offered
@@ -71,7 +71,7 @@ def test_importing_the_registry_imports_no_backend() -> None:
          BatchLimit(items=2048, chars=900_000)),
         ("groq", "https://api.groq.com", ("GROQ_API_KEY",), ("GROQ_BASE_URL",), True,
          BatchLimit(items=2048, chars=900_000)),
-        ("vllm", "http://localhost:8000/v1", ("VLLM_API_KEY",), ("VLLM_BASE_URL", "VLLM_API_URL"), False,
+        ("vllm", "http://localhost:8000", ("VLLM_API_KEY",), ("VLLM_BASE_URL", "VLLM_API_URL"), False,
          BatchLimit(items=256)),
         ("opea", "http://localhost:8000/v1", (), ("OPEA_API_ENDPOINT", "OPEA_BASE_URL"), False,
          BatchLimit(items=32)),
