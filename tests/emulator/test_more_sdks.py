@@ -232,3 +232,47 @@ async def test_openai_sdk_draws_speaks_listens_and_judges(emulator: Emulator) ->
     assert english.text
     assert [result.flagged for result in verdict.results] == [False, True]
     assert chunks[-1].choices[0].finish_reason == "length"
+
+
+async def test_groq_sdk_listens_and_speaks(emulator: Emulator) -> None:
+    """A file, an address, and the way back."""
+    groq = pytest.importorskip("groq")
+    async with groq.AsyncGroq(api_key="gsk-test", base_url=emulator.base_urls["groq"]) as client:
+        speech = await client.audio.speech.create(model="m", voice="v", input="Hello", response_format="wav")
+        sound = await speech.read()
+        by_file = await client.audio.transcriptions.create(model="whisper-large-v3", file=("a.wav", sound))
+        by_url = await client.audio.transcriptions.create(
+            model="whisper-large-v3", url="https://example.com/a.mp3"
+        )
+        english = await client.audio.translations.create(model="whisper-large-v3", file=("a.wav", sound))
+
+    assert sound.startswith(b"RIFF")
+    assert question_digest("https://example.com/a.mp3") in by_url.text
+    assert by_file.text == english.text
+
+
+async def test_ollama_sdk_pulls_and_looks(emulator: Emulator) -> None:
+    """Progress, loaded models, what is known of one."""
+    ollama = pytest.importorskip("ollama")
+    client = ollama.AsyncClient(host=emulator.base_urls["ollama"])
+    parts = [part async for part in await client.pull("m", stream=True)]
+    loaded = await client.ps()
+    shown = await client.show("m")
+    old = await client.embeddings("m", "a")
+    await client._client.aclose()
+
+    assert parts[-1].status == "success"
+    assert loaded.models[0].size_vram > 0
+    assert "completion" in shown.capabilities
+    assert len(old.embedding) == 64
+
+
+async def test_hugging_face_sdk_compares(emulator: Emulator) -> None:
+    """Similarity from TEI."""
+    hub = pytest.importorskip("huggingface_hub")
+    url = emulator.base_urls["hf_tei"]
+    scores = await hub.AsyncInferenceClient(model=url + "/similarity").sentence_similarity(
+        "the sea", ["the sea", "a hill"]
+    )
+
+    assert scores[0] > scores[1]

@@ -82,7 +82,7 @@ class Wire:
 
     async def form(self, path: str, headers: dict[str, str] | None = None, **fields: Any) -> Got:
         """Post a form; a tuple (name, bytes) is a file, a list is a repeated field."""
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(default_to_multipart=True)
         for name, value in fields.items():
             if isinstance(value, tuple):
                 form.add_field(name, value[1], filename=value[0], content_type="audio/wav")

@@ -6,11 +6,14 @@ Source: Groq API reference, "Errors" and "Rate limits".
 from collections.abc import Mapping
 from dataclasses import replace
 
+import orjson
+
 from asyncapi.emulator.answers import Answer, Question, effort_tokens
 from asyncapi.emulator.dialects.base import STATUS
 from asyncapi.emulator.dialects.openai_chat import ChatWords
+from asyncapi.emulator.dialects.openai_media import speak, transcribe_any, translate
 from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape, ratelimit_headers
-from asyncapi.emulator.exchange import Frame, Json, Problem, Reply, Trouble, invalid, json_reply, sse
+from asyncapi.emulator.exchange import Ask, Frame, Json, Problem, Reply, Trouble, invalid, json_reply, sse
 from asyncapi.emulator.limits import Reading
 
 _UNSUPPORTED = ("logprobs", "top_logprobs", "logit_bias")
@@ -35,9 +38,20 @@ class Groq(OpenAIShape):
         self.routes = {
             ("POST", "groq/openai/v1/chat/completions"): self.chat,
             ("POST", "groq/openai/v1/embeddings"): self.embeddings,
+            ("POST", "groq/openai/v1/audio/transcriptions"): self.transcribe,
+            ("POST", "groq/openai/v1/audio/translations"): self.translate,
+            ("POST", "groq/openai/v1/audio/speech"): speak,
             ("GET", "groq/openai/v1/models"): self.list_models,
             ("GET", "groq/openai/v1/models/"): self.one_model,
         }
+
+    def transcribe(self, ask: Ask) -> Reply:
+        """Write down what a file says, or what is found at an address."""
+        return _signed(transcribe_any(ask), ask)
+
+    def translate(self, ask: Ask) -> Reply:
+        """The same in English."""
+        return _signed(translate(ask), ask)
 
     def check_chat(self, body: Json, model: str) -> None:
         """One choice only, no logprobs, and one way to ask for reasoning."""
@@ -116,6 +130,15 @@ class Groq(OpenAIShape):
     def id_headers(self, serial: int) -> dict[str, str]:
         """The id of the reply."""
         return {"x-request-id": f"req_{serial:026x}"}
+
+
+def _signed(reply: Reply, ask: Ask) -> Reply:
+    """A transcript with Groq's own id of the call, and without the usage that it does not know."""
+    if reply.content_type == "application/json":
+        value = orjson.loads(reply.body)
+        value.pop("usage", None)
+        reply.body = orjson.dumps({**value, "x_groq": {"id": f"req_{ask.serial:026x}"}})
+    return reply
 
 
 def _choice(delta: Json, finish: str | None) -> Json:

@@ -37,6 +37,11 @@ class HFTEI(Dialect):
         super().__init__()
         self.routes = {
             ("POST", "hf_tei/embed"): self.embed,
+            ("POST", "hf_tei/embed_all"): self.embed_all,
+            ("POST", "hf_tei/similarity"): self.similarity,
+            ("POST", "hf_tei/decode"): self.decode,
+            ("POST", "hf_tei"): self.root,
+            ("POST", "hf_tei/"): self.root,
             ("POST", "hf_tei/embed_sparse"): self.embed_sparse,
             ("POST", "hf_tei/rerank"): self.rerank,
             ("POST", "hf_tei/predict"): self.predict,
@@ -45,6 +50,7 @@ class HFTEI(Dialect):
             ("POST", "hf_tei/embeddings"): self.openai_embeddings,
             ("GET", "hf_tei/info"): self.info,
             ("GET", "hf_tei/health"): lambda ask: Reply(),
+            ("GET", "hf_tei/ping"): lambda ask: Reply(),
         }
 
     def embed(self, ask: Ask) -> Reply:
@@ -53,6 +59,36 @@ class HFTEI(Dialect):
         size = ask.body.get("dimensions") or DIMENSIONS
         rows = [vector(ask.seed, self.model, text, size).tolist() for text in texts]
         return _counted(rows, texts)
+
+    def root(self, ask: Ask) -> Reply:
+        """The main call of the model."""
+        if ask.tail:
+            raise Problem(Trouble.NO_ROUTE, f"no route /{ask.tail}")
+        return self.embed(ask)
+
+    def embed_all(self, ask: Ask) -> Reply:
+        """A vector for each token of each input."""
+        texts = _inputs(ask.body.get("inputs"), ask.body)
+        rows = [[vector(ask.seed, self.model, piece).tolist() for piece in pieces(text)] for text in texts]
+        return _counted(rows, texts)
+
+    def similarity(self, ask: Ask) -> Reply:
+        """How alike sentences are to one."""
+        inputs = ask.body.get("inputs")
+        if not isinstance(inputs, dict) or not isinstance(inputs.get("source_sentence"), str):
+            raise Problem(Trouble.NOT_JSON, "Failed to deserialize the JSON body: missing `source_sentence`")
+        source = inputs["source_sentence"]
+        texts = _inputs(inputs.get("sentences"), ask.body, name="sentences")
+        _check(source, ask.body)
+        return _counted([overlap(source, text) for text in texts], [source, *texts])
+
+    def decode(self, ask: Ask) -> Reply:
+        """Texts of as many tokens as there are ids."""
+        ids = ask.body.get("ids")
+        if not isinstance(ids, list) or not ids:
+            raise Problem(Trouble.NOT_JSON, "Failed to deserialize the JSON body: missing field `ids`")
+        rows = ids if isinstance(ids[0], list) else [ids]
+        return json_reply([token_text(row) for row in rows])
 
     def embed_sparse(self, ask: Ask) -> Reply:
         """A sparse vector for each input."""

@@ -30,6 +30,8 @@ from asyncapi.emulator.vectors import DIMENSIONS, POISON, vector
 
 _LOAD_NS = 1_334_875
 _TOKEN_NS = 10_000_000
+_SIZE = 5_225_388_164
+_DIGEST = "500a1f067a9f" * 5 + "0123"
 
 
 class Ollama(Dialect):
@@ -46,7 +48,12 @@ class Ollama(Dialect):
             ("POST", "ollama/api/generate"): self.generate,
             ("POST", "ollama/api/embed"): self.embed,
             ("POST", "ollama/api/show"): self.show,
+            ("POST", "ollama/api/embeddings"): self.embed_one,
+            ("POST", "ollama/api/pull"): self.pull,
             ("GET", "ollama/api/tags"): self.tags,
+            ("GET", "ollama/api/ps"): self.loaded_models,
+            ("GET", "ollama"): _running,
+            ("GET", "ollama/"): _running,
             ("GET", "ollama/api/version"): lambda ask: json_reply({"version": "0.14.1"}),
         }
 
@@ -113,6 +120,36 @@ class Ollama(Dialect):
         counters = {"total_duration": _TOKEN_NS, "load_duration": _LOAD_NS, "prompt_eval_count": tokens}
         return json_reply({"model": model, "embeddings": rows, **counters}, input_tokens=tokens)
 
+    def embed_one(self, ask: Ask) -> Reply:
+        """The old way: one prompt, one vector, no length of unity promised."""
+        model, prompt = _known_model(ask.body), ask.body.get("prompt") or ""
+        if not prompt:
+            return json_reply({"embedding": []})
+        _check_texts([prompt], ask.body)
+        row = vector(ask.seed, model, prompt).tolist()
+        return json_reply({"embedding": row}, input_tokens=count_tokens(prompt))
+
+    def pull(self, ask: Ask) -> Reply:
+        """Pretend to fetch a model: progress in lines, or the end alone."""
+        name = ask.body.get("model") or ask.body.get("name")
+        _known_model({"model": name})
+        if ask.body.get("stream") is False:
+            return json_reply({"status": "success"})
+        layer: Json = {"status": f"pulling {_DIGEST[:12]}", "digest": f"sha256:{_DIGEST}", "total": _SIZE}
+        lines: list[Json] = [{"status": "pulling manifest"}, layer]
+        lines += [{**layer, "completed": _SIZE * part // 4} for part in range(1, 5)]
+        lines += [{"status": status} for status in ("verifying sha256 digest", "writing manifest", "success")]
+        frames = [(_line(line), 0) for line in lines]
+        broken = [_line({"error": "pull model manifest: unexpected EOF"})]
+        proof = len(frames) - 1
+        return Reply(content_type="application/x-ndjson", frames=frames, proof=proof, failure=broken)
+
+    def loaded_models(self, ask: Ask) -> Reply:
+        """The models in memory."""
+        until = iso_micros(ask.now + 300)
+        more = {"expires_at": until, "size_vram": _SIZE, "context_length": 4096}
+        return json_reply({"models": [{**_card(name), **more} for name in self.models[:1]]})
+
     def show(self, ask: Ask) -> Reply:
         """What is known of a model."""
         model = _known_model(ask.body)
@@ -128,18 +165,9 @@ class Ollama(Dialect):
 
     def tags(self, ask: Ask) -> Reply:
         """The models on this machine."""
-        cards = [
-            {
-                "name": name,
-                "model": name,
-                "modified_at": "2026-06-01T00:00:00Z",
-                "size": 5_225_388_164,
-                "digest": "500a1f067a9f" * 5 + "0123",
-                "details": _details(),
-            }
-            for name in self.models
-        ]
-        return json_reply({"models": cards})
+        return json_reply(
+            {"models": [{**_card(name), "modified_at": "2026-06-01T00:00:00Z"} for name in self.models]}
+        )
 
     def refuse(self, problem: Problem, path: str, serial: int) -> Reply:
         """A refusal as a plain text under ``error``."""
@@ -251,6 +279,16 @@ def _lines(base: Json, answer: Answer, word: Any) -> list[Frame]:
 
 def _line(value: Json) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _running(ask: Ask) -> Reply:
+    if ask.tail:
+        raise Problem(Trouble.NO_ROUTE, "404 page not found")
+    return Reply(b"Ollama is running", content_type="text/plain; charset=utf-8")
+
+
+def _card(name: str) -> Json:
+    return {"name": name, "model": name, "size": _SIZE, "digest": _DIGEST, "details": _details()}
 
 
 def _details() -> Json:

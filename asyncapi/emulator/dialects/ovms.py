@@ -12,6 +12,7 @@ import orjson
 from asyncapi.emulator.answers import Answer, count_tokens
 from asyncapi.emulator.dialects.base import STATUS
 from asyncapi.emulator.dialects.openai_chat import ChatWords
+from asyncapi.emulator.dialects.openai_media import draw, speak, transcribe, translate
 from asyncapi.emulator.dialects.openai_shape import OpenAIShape, texts_of
 from asyncapi.emulator.dialects.ovms_tensors import (
     MODELS,
@@ -65,6 +66,10 @@ class OVMS(OpenAIShape):
             self.routes[("POST", f"ovms/{version}/embeddings")] = self.embeddings
             self.routes[("POST", f"ovms/{version}/rerank")] = self.rerank
             self.routes[("POST", f"ovms/{version}/tokenize")] = self.tokenize
+            self.routes[("POST", f"ovms/{version}/images/generations")] = draw
+            self.routes[("POST", f"ovms/{version}/audio/speech")] = speak
+            self.routes[("POST", f"ovms/{version}/audio/transcriptions")] = transcribe
+            self.routes[("POST", f"ovms/{version}/audio/translations")] = translate
 
     def read(self, path: str, headers: Mapping[str, str], raw: bytes) -> tuple[Json, bool]:
         """The JSON in front of the tensors, where a header tells its length."""

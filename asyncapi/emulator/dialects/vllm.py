@@ -5,6 +5,8 @@ Source: vLLM documentation, "OpenAI-Compatible Server", and the server's source.
 
 from typing import ClassVar
 
+import orjson
+
 from asyncapi.emulator.answers import (
     CONTEXT_TOKENS,
     Answer,
@@ -22,9 +24,13 @@ from asyncapi.emulator.dialects.openai_chat import (
     known_model,
     question_of,
 )
-from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape, document_text
+from asyncapi.emulator.dialects.openai_media import transcribe, translate
+from asyncapi.emulator.dialects.openai_shape import DONE, OpenAIShape, document_text, token_text
+from asyncapi.emulator.dialects.vllm_pooling import classify, pool, score
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid, json_reply, sse
 from asyncapi.emulator.vectors import ranked
+
+_LOAD_HEADER = "endpoint-load-metrics"
 
 
 class VLLM(OpenAIShape):
@@ -53,10 +59,31 @@ class VLLM(OpenAIShape):
             ("POST", "vllm/v1/rerank"): self.rerank,
             ("POST", "vllm/v2/rerank"): self.rerank,
             ("POST", "vllm/rerank"): self.rerank,
+            ("POST", "vllm/score"): self.score,
+            ("POST", "vllm/v1/score"): self.score,
+            ("POST", "vllm/classify"): self.classify,
+            ("POST", "vllm/pooling"): self.pool,
             ("POST", "vllm/tokenize"): self.tokenize,
+            ("POST", "vllm/detokenize"): self.detokenize,
+            ("POST", "vllm/v1/audio/transcriptions"): transcribe,
+            ("POST", "vllm/v1/audio/translations"): translate,
             ("GET", "vllm/v1/models"): self.list_models,
             ("GET", "vllm/health"): lambda ask: Reply(),
+            ("GET", "vllm/ping"): lambda ask: Reply(),
+            ("GET", "vllm/version"): lambda ask: json_reply({"version": "0.33.0"}),
+            ("GET", "vllm/load"): lambda ask: json_reply({"server_load": _load(ask)}),
         }
+
+    def chat(self, ask: Ask) -> Reply:
+        """Chat, with the load in a header where the request wants it."""
+        reply = super().chat(ask)
+        form = ask.headers.get(_LOAD_HEADER + "-format", "").upper()
+        if form and reply.frames is None:
+            metrics = {"kv_cache_usage_perc": 0.4, "num_requests_waiting": float(_load(ask))}
+            pairs = ", ".join(f"named_metrics.{name}={value}" for name, value in metrics.items())
+            told = orjson.dumps({"named_metrics": metrics}).decode() if form == "JSON" else pairs
+            reply.headers[_LOAD_HEADER] = f"{form} {told}"
+        return reply
 
     def model_of(self, body: Json) -> str:
         """The model is optional: a server has one."""
@@ -148,6 +175,25 @@ class VLLM(OpenAIShape):
             }
         )
 
+    def detokenize(self, ask: Ask) -> Reply:
+        """A text of as many tokens as there are ids."""
+        tokens = ask.body.get("tokens")
+        if not isinstance(tokens, list):
+            raise invalid("`tokens` is required", "tokens")
+        return json_reply({"prompt": token_text(tokens)})
+
+    def score(self, ask: Ask) -> Reply:
+        """How alike texts are."""
+        return score(ask, self.model_of(ask.body))
+
+    def classify(self, ask: Ask) -> Reply:
+        """A label for each text."""
+        return classify(ask, self.model_of(ask.body))
+
+    def pool(self, ask: Ask) -> Reply:
+        """The raw output for each text."""
+        return pool(ask, self.model_of(ask.body))
+
     def dimensions_of(self, body: Json) -> int:
         """``normalize`` was removed, and says so."""
         if "normalize" in body:
@@ -171,3 +217,8 @@ class VLLM(OpenAIShape):
         """An error event, and still ``[DONE]``, which proves nothing."""
         error = {"message": "EngineCore encountered an issue.", "type": "InternalServerError"}
         return [sse({"error": {**error, "param": None, "code": 500}}), DONE]
+
+
+def _load(ask: Ask) -> int:
+    """A load that goes up and down from request to request."""
+    return ask.serial % 4
