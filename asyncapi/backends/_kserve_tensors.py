@@ -83,16 +83,19 @@ def _check_length(data: Sequence[Any], count: int) -> None:
 
 
 def _packed(datatype: str, values: Sequence[Any]) -> bytes:
+    if datatype == "FP16":
+        return _singles("e", values)
+    if datatype == "FP32" and getattr(values, "typecode", "") != "f":
+        return _singles("f", values)
     if code := _CODES.get(datatype):
         return _little(array(code, values)).tobytes()
     if datatype == "BYTES":
         return b"".join(_prefixed(value) for value in values)
     if datatype == "BOOL":
         return bytes(_bits(values))
-    if datatype == "FP16":
-        return _half_precision(values)
     if datatype == "BF16":
-        return b"".join(_bfloat16(value) for value in array("f", values))
+        wide = _singles("f", values)
+        return b"".join([_bfloat16(wide[at : at + 4]) for at in range(0, len(wide), 4)])
     return b""  # an unknown datatype: refused by the check that follows
 
 
@@ -113,17 +116,20 @@ def _bits(values: Sequence[Any]) -> list[int]:
     return [int(value) for value in values]
 
 
-def _half_precision(values: Sequence[Any]) -> bytes:
+def _singles(letter: str, values: Sequence[Any]) -> bytes:
+    """The floats in less than double precision; ``array`` would make infinities of large ones."""
     try:
-        return struct.pack(f"<{len(values)}e", *values)
+        return struct.pack(f"<{len(values)}{letter}", *values)
     except struct.error as error:
         raise ValueError(str(error)) from None
 
 
-def _bfloat16(value: float) -> bytes:
+def _bfloat16(single: bytes) -> bytes:
     """The upper half of a float32, rounded to nearest, ties to even."""
-    bits = int.from_bytes(struct.pack("<f", value), "little")
-    if value == value:  # rounding could make an infinity of a NaN
+    bits = int.from_bytes(single, "little")
+    if bits & 0x7FFFFFFF > 0x7F800000:
+        bits |= 1 << 22  # a NaN whose payload is in the lower half stays one
+    else:
         bits += 0x7FFF + (bits >> 16 & 1)
     return (bits >> 16).to_bytes(2, "little")
 
@@ -189,6 +195,20 @@ _KINDS: Mapping[str, frozenset[type]] = {
 }
 
 
+def _range(datatype: str) -> tuple[float, float]:
+    bits = 8 * _SIZES[datatype]
+    return (0, 2**bits - 1) if datatype[0] == "U" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+#: The least and the greatest value; a float that is rounded to the greatest is in the range.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **{datatype: _range(datatype) for datatype in _CODES if "INT" in datatype},
+    "FP16": (-65519.0, 65519.0),
+    "BF16": (-3.3961e38, 3.3961e38),
+    "FP32": (-3.40282356e38, 3.40282356e38),
+}
+
+
 def _check_values(datatype: str, values: Sequence[Any]) -> None:
     """Whether every value is one of the datatype. In C where it can be: there may be millions."""
     kinds = _KINDS.get(datatype)
@@ -196,10 +216,9 @@ def _check_values(datatype: str, values: Sequence[Any]) -> None:
         raise ValueError(f"{datatype!r:.40} is not one of {', '.join(_KINDS)}")
     if not kinds.issuperset(map(type, values)):
         raise ValueError(f"values that are not {datatype}")
-    if values and "INT" in datatype:
-        bits = 8 * _SIZES[datatype]
-        low, high = (0, 2**bits) if datatype[0] == "U" else (-(2 ** (bits - 1)), 2 ** (bits - 1))
-        if min(values) < low or max(values) >= high:
+    if values and datatype in _RANGES:
+        low, high = _RANGES[datatype]
+        if min(values) < low or max(values) > high:
             raise ValueError(f"a value out of the range of {datatype}")
 
 

@@ -108,6 +108,9 @@ def test_any_buffer_or_array_is_taken(data: Any) -> None:
 
     assert made.body is not None
     assert made.body.endswith(b"\0\0\x80?")
+    half = OVMS().encode(one("FP16", (1,), array("f", [1])))
+    assert half.body is not None
+    assert half.body.endswith(b"\0\x3c")
     plain = OVMS(binary=False).encode(one("FP32", (1,), data))
     assert plain.body is not None
     assert json.loads(plain.body)["inputs"][0]["data"] == [1.0]
@@ -128,6 +131,8 @@ def test_any_buffer_or_array_is_taken(data: Any) -> None:
         ("UINT8", (1,), [-1]),
         ("INT64", (1,), [1.5]),
         ("FP16", (1,), [1e6]),
+        ("BF16", (1,), [1e300]),
+        ("FP32", (1,), [1e39]),
         ("FP16", (1,), ["a"]),
         ("BOOL", (1,), [2]),
         ("BYTES", (1,), b"\x05\0\0\0abc"),
@@ -200,6 +205,8 @@ def raw_output(size: Any = 2, **fields: Any) -> dict[str, Any]:
         (output(datatype=["INT8"]), b""),
         (output(data=[1, 128]), b""),
         (output(data=[1, True]), b""),
+        (output(datatype="FP32", data=[1, -1e39]), b""),
+        (output(datatype="FP16", data=[1, 1e6]), b""),
         (output(data=[1, None]), b""),
         (output(data=[[1], 2]), b""),
         (output(data={"0": 1, "1": 2}), b""),
