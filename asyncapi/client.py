@@ -15,12 +15,14 @@ from asyncapi._core.call import Call
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.mapping import Done, Source, map_calls
 from asyncapi._core.perform import perform
+from asyncapi._core.routing import RoutedStream, first_that_answers
 from asyncapi._core.streaming import Stream
 from asyncapi.abc import Backend, Hook, Transport
 from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request
-from asyncapi.config import Endpoint, Key, Settings, Timeout, load
+from asyncapi.config import Endpoint, Key, Route, Settings, Timeout, load
 from asyncapi.errors import ConfigError
 from asyncapi.objects import Objects
+from asyncapi.routes import Routes
 from asyncapi.runtime import CallOptions, Runtime, check_options
 from asyncapi.telemetry.stats import Statistics
 from asyncapi.types.messages import MessageLike
@@ -40,6 +42,8 @@ class Client(Verbs):
 
     Args:
         endpoints: Endpoints, or names of backends, or what ``asyncapi.config.load`` read from a file.
+        routes: Names for several targets: ``{"smart": ["openai:gpt-5", "claude:claude-sonnet-5"]}``, tried in
+            order, or by weight with a ``Route``. ``client.chat("smart", ...)`` gets the first answer.
         profile: "balanced", "high-throughput", "high-reliability" or "low-resource".
         timeout: For calls that name none.
         transport: Instead of HTTP, for tests or other protocols; not closed with the client.
@@ -57,6 +61,7 @@ class Client(Verbs):
         self,
         endpoints: Iterable[Endpoint | str] | Settings | None = None,
         *,
+        routes: Mapping[str, Route | Sequence[str]] | None = None,
         profile: str | None = None,
         timeout: Timeout | float | None = None,
         transport: Transport | None = None,
@@ -67,8 +72,9 @@ class Client(Verbs):
         seed: int | None = None,
     ) -> None:
         self._options: CallOptions = {} if timeout is None else {"timeout": timeout}
+        given = _settings(endpoints, routes or {})
         self._runtime = Runtime(
-            endpoints if isinstance(endpoints, Settings) else _settings(endpoints),
+            given,
             profile,
             transport,
             backends,
@@ -77,6 +83,7 @@ class Client(Verbs):
             os.environ if environment is None else environment,
             seed,
         )
+        self._routes = Routes(self._runtime, given.routes)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str] = "asyncapi.toml", **settings: Any) -> Client:
@@ -115,6 +122,8 @@ class Client(Verbs):
         Raises:
             AsyncAPIError: See ``asyncapi.errors``.
         """
+        if request.model in self._routes:
+            return await self._routed(request, options)
         return await perform(self._call(request, options))
 
     def stream(
@@ -122,25 +131,25 @@ class Client(Verbs):
     ) -> Stream[ChatResponse]:
         """A chat chunk by chunk: ``async with`` it, then ``async for chunk in stream``."""
         request, rest = chat_request(ChatRequest, model, messages, options, stream=True)
-        return Stream(self._call(request, rest))
+        return self._stream(request, rest)
 
     def stream_respond(
         self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
     ) -> Stream[ChatResponse]:
         """The same through OpenAI's Responses API."""
         request, rest = chat_request(RespondRequest, model, messages, options, stream=True)
-        return Stream(self._call(request, rest))
+        return self._stream(request, rest)
 
     def stream_complete(
         self, model: str, prompt: str, **options: Unpack[CompleteOptions]
     ) -> Stream[CompleteResponse]:
         """A completion chunk by chunk."""
         request, rest = complete_request(model, prompt, options, stream=True)
-        return Stream(self._call(request, rest))
+        return self._stream(request, rest)
 
     def objects(self, model: str, **options: Unpack[CallOptions]) -> Objects:
         """A bucket of an object store: ``client.objects("s3_kit:my-bucket")``."""
-        return Objects(self, lambda request: Stream(self._call(request, options)), model, options)
+        return Objects(self, lambda request: self._stream(request, options), model, options)
 
     def map(
         self, requests: Source, *, max_in_flight: int = 256, **options: Unpack[CallOptions]
@@ -156,7 +165,7 @@ class Client(Verbs):
         async def one(request: Request) -> Response:
             return await self.call(request, **options)
 
-        return map_calls(requests, one, self._runtime.room, most=max_in_flight)
+        return map_calls(requests, one, self._routes.room, most=max_in_flight)
 
     # --- looking and steering -----------------------------------------------------------------
 
@@ -176,14 +185,33 @@ class Client(Verbs):
         """The names of the endpoints made so far."""
         return tuple(self._runtime.made)
 
+    async def _routed(self, request: Request, options: CallOptions) -> Response:
+        """The same through a route: the first target that answers."""
+        way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
+
+        async def attempt(target: str, last: bool) -> Response:
+            return await perform(way.call(target, last))
+
+        return await first_that_answers(way.targets, attempt, way.moved)
+
+    def _stream(self, request: Request, options: CallOptions) -> Stream[Any]:
+        if request.model not in self._routes:
+            return Stream(self._call(request, options))
+        way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
+        return RoutedStream(way.targets, lambda target, last: Stream(way.call(target, last)), way.moved)
+
     def _call(self, request: Request, options: CallOptions) -> Call:
         return self._runtime.call(request, cast(CallOptions, {**self._options, **options}))
 
 
-def _settings(endpoints: Iterable[Endpoint | str] | None) -> Settings | None:
-    if endpoints is None:
-        return None
-    return Settings(endpoints=tuple(Endpoint(e) if isinstance(e, str) else e for e in endpoints))
+def _settings(
+    endpoints: Iterable[Endpoint | str] | Settings | None, routes: Mapping[str, Route | Sequence[str]]
+) -> Settings:
+    made = {name: r if isinstance(r, Route) else Route(tuple(r)) for name, r in routes.items()}
+    if isinstance(endpoints, Settings):
+        return msgspec.structs.replace(endpoints, routes={**endpoints.routes, **made})
+    given = tuple(Endpoint(e) if isinstance(e, str) else e for e in endpoints or ())
+    return Settings(endpoints=given, routes=made)
 
 
 class Keys:

@@ -8,6 +8,7 @@ queue      a bounded ``asyncio.PriorityQueue`` with lazy deletion
 semaphore  permits under a limit that may move
 lease      everything that a send needs, granted at once, released once
 batcher    gathers compatible calls into one
+routing    several targets behind one name
 streaming  the same stations for a streamed answer
 tasks      owner of every task
 stages     the stations in order

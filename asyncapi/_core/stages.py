@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["STAGES"]
 
 STAGES = (
+    "route",  # above batch because only calls for the same endpoint can travel together
     "batch",  # above queue because gathered calls take one place and one lease together
     "queue",  # above limit because who goes next is decided before whether one may go
     "limit",  # above breaker because a permit is the commonest thing to wait for and the cheapest to test

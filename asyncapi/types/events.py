@@ -24,6 +24,7 @@ __all__ = [
     "QueueEntered",
     "QueueRefused",
     "RetryScheduled",
+    "RouteMoved",
     "TransportSent",
     "VerdictGiven",
 ]
@@ -37,6 +38,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     detail: ClassVar[bool] = False
     endpoint: str
     request_id: str = ""
+
+
+class RouteMoved(Event, frozen=True, kw_only=True):
+    """A call goes on to the next target of its route: ``endpoint`` failed with ``error``."""
+
+    name: ClassVar[str] = "asyncapi.route_moved"
+    route: str
+    to: str
+    error: str
 
 
 class QueueEntered(Event, frozen=True, kw_only=True):
