@@ -321,7 +321,7 @@ class Service:
             )
         if fault is Fault.GARBLED:
             reply.body = delivery.garbled(reply.body)
-        if fault in (Fault.CUT_BODY, Fault.CUT_AFTER, Fault.SLOW_BYTES):
+        if fault in (Fault.CUT_BODY, Fault.CUT_AFTER, Fault.SLOW_BYTES) and request.method != "HEAD":
             return await delivery.send_plain(request, reply, fault, pause)
         return delivery.whole(reply)
 

@@ -190,6 +190,26 @@ async def test_a_storm_over_all_services_leaves_the_server_well() -> None:
         assert (await send(wire, next(iter(PLAIN.values())))).status == 200
 
 
+async def test_no_wrong_body_is_a_fault_of_the_server(wire: Wire) -> None:
+    """Bodies of all shapes at every route: refused or answered, never a crash."""
+    bodies = [
+        b"[]",
+        b"{",
+        b'{"model": 1, "input": 1, "messages": 1, "inputs": {}, "contents": 3}',
+        b'{"model":"m"}',
+    ]
+    async with Emulator(timing=Timing.instant(), require_key=False) as emulator:
+        ours = Wire(wire.session, emulator.url)
+        for dialect in DIALECTS.values():
+            for method, path in dialect().routes:
+                target = f"/{path}x" if path.endswith("/") else f"/{path}"
+                for raw in bodies if method == "POST" else []:
+                    got = await ours.post(target, raw=raw, headers={})
+                    assert got.status < 500, (target, raw, got.body)
+                if method == "GET":
+                    assert (await ours.get(target, {})).status < 500
+
+
 def test_every_dialect_has_a_name_and_a_place() -> None:
     """The base URL begins with the name."""
     assert all(dialect.base_path.split("/")[1] == name for name, dialect in DIALECTS.items())

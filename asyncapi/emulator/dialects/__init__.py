@@ -14,11 +14,12 @@ from asyncapi.emulator.dialects.ollama import Ollama
 from asyncapi.emulator.dialects.opea import OPEA
 from asyncapi.emulator.dialects.openai import OpenAI
 from asyncapi.emulator.dialects.ovms import OVMS
+from asyncapi.emulator.dialects.s3 import S3
 from asyncapi.emulator.dialects.vllm import VLLM
 
 DIALECTS: dict[str, type[Dialect]] = {
     dialect.name: dialect
-    for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI, OVMS, LLVM)
+    for dialect in (OpenAI, Groq, VLLM, OPEA, Claude, Gemini, Ollama, HFTEI, HFTGI, OVMS, LLVM, S3)
 }
 """Every service by name."""
 
