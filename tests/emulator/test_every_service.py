@@ -29,7 +29,10 @@ class Call:
 
 PARTS = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
 TENSORS = [{"name": "input0", "shape": [2], "datatype": "FP32", "data": [1, 2]}]
-RESPONSES = {"model": "m", "input": "Hi", "stream": True}
+SHORT = {**PARTS, "generationConfig": {"maxOutputTokens": 6}}
+SHORT_CHAT = {"model": "m", "messages": USER, "stream": True, "max_tokens": 6}
+SHORT_TEXT = {"inputs": "Hi", "parameters": {"max_new_tokens": 6}}
+RESPONSE = {"model": "m", "input": "Hi", "stream": True, "max_output_tokens": 4}
 PLAIN = {
     "gemini": Call("/gemini/v1/models/m:generateContent", PARTS),
     "hf_tgi": Call("/hf_tgi/generate", {"inputs": "Hi"}),
@@ -37,13 +40,13 @@ PLAIN = {
     "llvm": Call("/llvm/models/m/infer", {"input": "Hi"}),
 }
 STREAMS = {
-    "gemini": Call("/gemini/v1/models/m:streamGenerateContent?alt=sse", PARTS, b"finishReason"),
-    "gemini-array": Call("/gemini/v1/models/m:streamGenerateContent", PARTS, b"finishReason"),
-    "hf_tgi": Call("/hf_tgi/generate_stream", {"inputs": "Hi"}, b"generated_tokens"),
-    "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", {"messages": USER, "stream": True}, b"[DONE]"),
-    "ovms": Call("/ovms/v3/chat/completions", {"model": "m", "messages": USER, "stream": True}, b"[DONE]"),
-    "responses": Call("/openai/v1/responses", RESPONSES, b"response.completed"),
-    "opea-gateway": Call("/opea/v1/chatqna", {"messages": "Hi"}, b"[DONE]"),
+    "gemini": Call("/gemini/v1/models/m:streamGenerateContent?alt=sse", SHORT, b"finishReason"),
+    "gemini-array": Call("/gemini/v1/models/m:streamGenerateContent", SHORT, b"finishReason"),
+    "hf_tgi": Call("/hf_tgi/generate_stream", SHORT_TEXT, b"generated_tokens"),
+    "hf_tgi-chat": Call("/hf_tgi/v1/chat/completions", SHORT_CHAT, b"[DONE]"),
+    "ovms": Call("/ovms/v3/chat/completions", SHORT_CHAT, b"[DONE]"),
+    "responses": Call("/openai/v1/responses", RESPONSE, b"response.incomplete"),
+    "opea-gateway": Call("/opea/v1/chatqna", {"messages": "Hi", "max_tokens": 6}, b"[DONE]"),
 }
 STATUSES = {
     # 429, 500, 503, 529, quota, revoked, a bad path
@@ -140,7 +143,7 @@ async def test_streams_fail_garble_and_trickle(quick: Emulator, wire: Wire, stre
     slow, _ = await received(wire, call)
     after, _ = await received(wire, call)
 
-    assert len(failed) < len(good)
+    assert failed != good
     assert garbled != good
     assert b"\xef\xbf\xbd" in garbled
     assert len(slow) == len(after) == len(good)
@@ -190,6 +193,7 @@ async def test_a_storm_over_all_services_leaves_the_server_well() -> None:
         assert (await send(wire, next(iter(PLAIN.values())))).status == 200
 
 
+@pytest.mark.slow
 async def test_no_wrong_body_is_a_fault_of_the_server(wire: Wire) -> None:
     """Bodies of all shapes at every route: refused or answered, never a crash."""
     bodies = [
