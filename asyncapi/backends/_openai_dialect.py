@@ -16,9 +16,10 @@ from asyncapi.backends._openai_operations import CODECS
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.backends._openai_reply import SHAPE_ERRORS
 from asyncapi.backends._openai_request import RequestWriter
+from asyncapi.backends._openai_responses_stream import ResponsesStream
 from asyncapi.backends._openai_stream import ChatStream
 from asyncapi.errors import AsyncAPIError, DecodeError
-from asyncapi.types.requests import ChatRequest, Extra, Request
+from asyncapi.types.requests import ChatRequest, Extra, Request, RespondRequest
 from asyncapi.types.responses import Response
 from asyncapi.types.wire import Service, WireRequest, WireResponse
 from asyncapi.wire.errors import error_for
@@ -108,6 +109,10 @@ class OpenAIDialect:
         """The exception for a reply of status 400 or more, or a redirect."""
         return error_for(reply, service=self._name, table=self.quirks.errors)
 
+    @overload
+    def stream(  # type: ignore[overload-overlap]  # the first that fits is meant
+        self, request: RespondRequest, reply: WireResponse, /
+    ) -> ResponsesStream: ...
     @overload
     def stream(self, request: ChatRequest, reply: WireResponse, /) -> ChatStream: ...
     @overload

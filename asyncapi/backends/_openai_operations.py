@@ -10,6 +10,7 @@ from asyncapi.backends._openai_codec import Codec
 from asyncapi.backends._openai_complete import Complete
 from asyncapi.backends._openai_lists import Classify, Embed, Models, Moderate, Rerank, Score, Tokenize
 from asyncapi.backends._openai_native import Native
+from asyncapi.backends._openai_responses import CountTokens, Respond
 
 __all__ = ["CODECS"]
 
@@ -20,11 +21,13 @@ CODECS: Mapping[str, type[Codec[Any]]] = {
         ChatBatch,
         Classify,
         Complete,
+        CountTokens,
         Embed,
         Models,
         Moderate,
         Native,
         Rerank,
+        Respond,
         Score,
         Tokenize,
     )

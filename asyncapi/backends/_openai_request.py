@@ -55,11 +55,7 @@ class RequestWriter:
             else:
                 messages += self._message(message, request, notes)
         body: dict[str, Any] = {"model": request.model, "messages": messages}
-        values = _VALUES(request)
-        if values != _NOTHING:
-            self._parameters(values, body, request, notes)
-        if request.stop:
-            self._put("stop", request.stop, body, request, notes)
+        self.parameters(request, body, notes)
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice is not None:
@@ -73,6 +69,14 @@ class RequestWriter:
         elif self._quirks.explicit_stream:
             body["stream"] = False
         return body
+
+    def parameters(self, request: ChatRequest, body: dict[str, Any], notes: list[str]) -> None:
+        """Write the parameters that need no more than another name."""
+        values = _VALUES(request)
+        if values != _NOTHING:
+            self._parameters(values, body, request, notes)
+        if request.stop:
+            self._put("stop", request.stop, body, request, notes)
 
     def outputs(self, request: ChatRequest) -> int:
         """How many outputs the service will give."""

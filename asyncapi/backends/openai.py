@@ -8,16 +8,34 @@ from __future__ import annotations
 from asyncapi.backends._native import Action
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
-from asyncapi.errors import InvalidRequestError
+from asyncapi.errors import ContentRefusedError, InvalidRequestError
 from asyncapi.types.wire import BatchLimit, Service
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
 
+_IMAGE_CODES = (
+    "empty_image_file",
+    "failed_to_download_image",
+    "image_file_not_found",
+    "image_file_too_large",
+    "image_parse_error",
+    "image_too_large",
+    "image_too_small",
+    "invalid_base64_image",
+    "invalid_image",
+    "invalid_image_format",
+    "invalid_image_mode",
+    "invalid_image_url",
+    "unsupported_image_media_type",
+)
+
 backend = OpenAIDialect(
     Service(
         name="openai",
-        operations=frozenset({"chat", "complete", "embed", "models", "moderate", "native"}),
+        operations=frozenset(
+            {"chat", "complete", "count_tokens", "embed", "models", "moderate", "native", "respond"}
+        ),
         base_url="https://api.openai.com/v1",
         key_env=("OPENAI_API_KEY",),
         url_env=("OPENAI_BASE_URL",),
@@ -38,6 +56,17 @@ backend = OpenAIDialect(
             "response": Action("GET", "/responses/{id}"),
             "response_input": Action("GET", "/responses/{id}/input_items"),
         },
-        errors=Table(statuses={409: Row(InvalidRequestError, retryable=True)}),
+        errors=Table(
+            statuses={409: Row(InvalidRequestError, retryable=True)},
+            # The codes of an answer that failed behind a 200.
+            types={
+                "invalid_prompt": Row(InvalidRequestError),
+                "data_residency_mismatch": Row(InvalidRequestError),
+                "bio_policy": Row(ContentRefusedError),
+                "misalignment_policy_violation": Row(ContentRefusedError),
+                "image_content_policy_violation": Row(ContentRefusedError),
+                **{code: Row(InvalidRequestError) for code in _IMAGE_CODES},
+            },
+        ),
     ),
 )
