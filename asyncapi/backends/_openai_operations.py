@@ -9,6 +9,7 @@ from asyncapi.backends._openai_chat import Chat, ChatBatch
 from asyncapi.backends._openai_codec import Codec
 from asyncapi.backends._openai_complete import Complete
 from asyncapi.backends._openai_lists import Classify, Embed, Models, Moderate, Rerank, Score, Tokenize
+from asyncapi.backends._openai_media import Image, Speech, Transcribe, Translate
 from asyncapi.backends._openai_native import Native
 from asyncapi.backends._openai_responses import CountTokens, Respond
 
@@ -23,12 +24,16 @@ CODECS: Mapping[str, type[Codec[Any]]] = {
         Complete,
         CountTokens,
         Embed,
+        Image,
         Models,
         Moderate,
         Native,
         Rerank,
         Respond,
         Score,
+        Speech,
         Tokenize,
+        Transcribe,
+        Translate,
     )
 }

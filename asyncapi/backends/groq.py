@@ -22,7 +22,7 @@ def _without_prefix(url: str) -> str:
 backend = OpenAIDialect(
     Service(
         name="groq",
-        operations=frozenset({"chat", "embed", "models"}),
+        operations=frozenset({"chat", "embed", "models", "speech", "transcribe", "translate"}),
         base_url="https://api.groq.com",
         key_env=("GROQ_API_KEY",),
         url_env=("GROQ_BASE_URL",),
@@ -39,6 +39,7 @@ backend = OpenAIDialect(
             "metadata": None,
             "dimensions": None,
             "user_id": "user",
+            "instructions": None,
         },
         prefix="/openai/v1",
         developer_role=False,

@@ -84,11 +84,12 @@ def _read_text(payload: bytes) -> str | None:
 
 _SERVICE = Service(
     name="opea",
-    operations=frozenset({"chat", "embed", "rerank", "moderate", "native"}),
+    operations=frozenset({"chat", "embed", "rerank", "moderate", "native", "speech", "transcribe"}),
     base_url="http://localhost:8000/v1",
     url_env=("OPEA_API_ENDPOINT", "OPEA_BASE_URL"),
     needs_key=False,
-    batches={"embed": BatchLimit(items=32)},
+    # A guard checks one text a request.
+    batches={"embed": BatchLimit(items=32), "moderate": BatchLimit(items=1)},
 )
 
 _QUIRKS = Quirks(
@@ -98,6 +99,8 @@ _QUIRKS = Quirks(
         "parallel_tool_calls": None,
         "reasoning_effort": None,
         "user_id": "user",
+        "instructions": None,
+        "timestamps": None,
         "metadata": None,
         "service_tier": None,
     },

@@ -34,7 +34,20 @@ backend = OpenAIDialect(
     Service(
         name="openai",
         operations=frozenset(
-            {"chat", "complete", "count_tokens", "embed", "models", "moderate", "native", "respond"}
+            {
+                "chat",
+                "complete",
+                "count_tokens",
+                "embed",
+                "image",
+                "models",
+                "moderate",
+                "native",
+                "respond",
+                "speech",
+                "transcribe",
+                "translate",
+            }
         ),
         base_url="https://api.openai.com/v1",
         key_env=("OPENAI_API_KEY",),

@@ -111,8 +111,8 @@ def test_parameters_have_the_names_of_this_api() -> None:
     assert made == {
         "model": "m", "input": [{"role": "user", "content": "Hi"}], "max_output_tokens": 9,
         "temperature": 0.5, "top_p": 0.1, "top_logprobs": 2, "parallel_tool_calls": False,
-        "reasoning": {"effort": "low"}, "safety_identifier": "u", "metadata": {"a": "b"}, "service_tier": "flex",
-        "previous_response_id": "resp_0", "store": False,
+        "reasoning": {"effort": "low"}, "safety_identifier": "u", "metadata": {"a": "b"},
+        "service_tier": "flex", "previous_response_id": "resp_0", "store": False,
         "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
         "tools": [
             {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"},
