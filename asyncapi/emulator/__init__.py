@@ -1,18 +1,18 @@
 """Pretend AI services for demos, benchmarks and tests.
 
-They speak the dialects of OpenAI, Groq, vLLM, OPEA, Claude, Gemini, Ollama, Hugging Face TEI and TGI, OpenVINO
-Model Server, the bespoke LLVM server and S3 as the real ones do, with rate limits, service times and faults, and
-keep a record of all that they receive. Nothing here is shared with the client that it checks.
+They speak the dialects of OpenAI, Groq, vLLM, OPEA, Claude, Gemini, Ollama, Hugging Face TEI and TGI,
+OpenVINO Model Server, the bespoke LLVM server and S3 as the real ones do, with rate limits, service times and
+faults, and keep a record of all that they receive. Nothing here is shared with the client that it checks.
 
 Words that steer the answers:
 
 - a user text with ``tool`` (``tools``) gets one tool call (two) when the request declares tools;
-- a model whose name begins with ``missing`` does not exist; any other is served (OVMS has four to compute with:
-  ``double``, ``add``, ``echo``, ``fixed``);
-- a text with ``<poison>`` fails the whole embedding or rerank request that it came in, TGI's generation (424),
-  and its own item alone in a batch of LLVM;
-- a text with ``<unsafe>`` is flagged by moderation, blocked by Gemini (200) and by OPEA's guards (a black list,
-  or status 466), and refused as a picture; ``<unsafe:466>`` is blocked by OPEA's gateways;
+- a model whose name begins with ``missing`` does not exist; any other is served, but OVMS computes only with
+  ``double``, ``add``, ``echo`` and ``fixed``;
+- a text with ``<poison>`` fails the whole embedding or rerank request that it came in, and TGI's generation
+  (424); it fails alone in a batch of LLVM and among the keys that S3 shall delete; S3 fails to copy it in a 200;
+- a text with ``<unsafe>`` is flagged by moderation, blocked by Gemini (200) and by OPEA's guards (a black
+  list, or status 466), refused as a picture; ``<unsafe:466>`` is blocked by OPEA's gateways;
 - S3 takes any key id with the secret ``emulator-secret``, and has a bucket named ``bucket``.
 
 Four characters are a token.

@@ -161,6 +161,19 @@ async def test_objects_are_deleted_alone_and_together(s3: Any) -> None:
     assert (await s3.list_objects_v2(Bucket="bucket"))["KeyCount"] == 0
 
 
+async def test_failures_hide_inside_200(s3: Any) -> None:
+    """One key of many that are deleted, and a copy that fails after it began to answer."""
+    await s3.put_object(Bucket="bucket", Key="a", Body=b"x")
+    wanted = [{"Key": "a"}, {"Key": "<poison>"}]
+    deleted = await s3.delete_objects(Bucket="bucket", Delete={"Objects": wanted, "Quiet": True})
+    await s3.put_object(Bucket="bucket", Key="a", Body=b"x")
+    with pytest.raises(ClientError) as copied:
+        await s3.copy_object(Bucket="bucket", Key="<poison>", CopySource={"Bucket": "bucket", "Key": "a"})
+
+    assert [(item["Key"], item["Code"]) for item in deleted["Errors"]] == [("<poison>", "InternalError")]
+    assert copied.value.response["Error"]["Code"] == "InternalError"
+
+
 async def test_copies_keep_or_replace_their_metadata(s3: Any) -> None:
     """Between buckets, under odd names."""
     await s3.create_bucket(Bucket="other")

@@ -21,6 +21,7 @@ from asyncapi.emulator.dialects.s3_wire import (
     payload,
 )
 from asyncapi.emulator.exchange import Ask, Json, Problem, Reply, Trouble, invalid
+from asyncapi.emulator.vectors import POISON
 
 ROOM = 256 * 2**20
 MOST_KEYS = 1000
@@ -41,6 +42,7 @@ _CODES: dict[Trouble, tuple[int, str]] = {
     Trouble.SERVER_ERROR: (500, "InternalError"),
     Trouble.UNAVAILABLE: (503, "ServiceUnavailable"),
 }
+_INTERNAL = "<Code>InternalError</Code><Message>We encountered an internal error. Please try again.</Message>"
 _OWN_STATUS = {"PreconditionFailed": 412, "InvalidRange": 416}
 
 
@@ -115,6 +117,10 @@ class S3(Dialect):
         source = self._store.get(source_bucket, source_key.partition("?versionId=")[0])
         replaced = ask.headers.get("x-amz-metadata-directive") == "REPLACE"
         headers = kept_headers(dict(ask.headers)) if replaced else source.headers
+        if POISON in key:
+            # A copy begins to answer before it is done, so its failure comes too late for a status.
+            body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{_INTERNAL}</Error>'
+            return Reply(body.encode(), content_type=_XML)
         thing = self._store.put(bucket, key, source.data, headers, ask.now)
         about = f"<ETag>{escape(thing.etag)}</ETag><LastModified>{_iso(ask.now)}</LastModified>"
         return _xml("CopyObjectResult", about)
@@ -141,11 +147,16 @@ class S3(Dialect):
         keys = [unescape(key) for key in _KEY.findall(text)]
         if not keys or len(keys) > MOST_KEYS:
             raise Problem(Trouble.NOT_JSON, "The XML you provided was not well-formed or did not validate.")
+        rows = []
         for key in keys:
+            name = f"<Key>{escape(key)}</Key>"
+            if POISON in key:
+                rows.append(f"<Error>{name}{_INTERNAL}</Error>")
+                continue
             self._store.delete(bucket, key)
-        if "<Quiet>true</Quiet>" in text:
-            return _xml("DeleteResult", "")
-        return _xml("DeleteResult", "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys))
+            if "<Quiet>true</Quiet>" not in text:
+                rows.append(f"<Deleted>{name}</Deleted>")
+        return _xml("DeleteResult", "".join(rows))
 
     def delete(self, ask: Ask) -> Reply:
         """An object, or an upload that shall not be completed."""
