@@ -27,7 +27,7 @@ class LLVM(Dialect):
 
     name = "llvm"
     base_path = "/llvm"
-    models: ClassVar[tuple[str, ...]] = ("bert-base", "org/embed-small", "text-large")
+    models: ClassVar[tuple[str, ...]] = ("bert-base", "org/embed-small", "tensor-echo", "text-large")
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,6 +175,8 @@ def _item_fault(value: Any) -> str | None:
 
 def _outputs(ask: Ask, model: str, value: Any) -> tuple[Any, int]:
     """What a model says of one input: a vector, a text, or the input itself where it is no text."""
+    if "tensor" in model:
+        return value, 1
     if not isinstance(value, str):
         return {"echo": value}, 1
     if "embed" in model:

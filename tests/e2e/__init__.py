@@ -1,0 +1,1 @@
+"""Everything together: the client, its backends, its transports, against the emulator."""
