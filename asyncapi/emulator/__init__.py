@@ -10,7 +10,7 @@ Words that steer the answers:
 - a model whose name begins with ``missing`` does not exist; any other is served, but OVMS computes only with
   ``double``, ``add``, ``echo`` and ``fixed``;
 - a text with ``<poison>`` fails the whole embedding or rerank request that it came in, and TGI's generation
-  (424); it fails alone in a batch of LLVM and among the keys that S3 shall delete; S3 fails to copy it in a 200;
+  (424); it fails alone in a batch of LLVM and among keys that S3 shall delete; S3 fails to copy it in a 200;
 - a text with ``<unsafe>`` is flagged by moderation, blocked by Gemini (200) and by OPEA's guards (a black
   list, or status 466), refused as a picture; ``<unsafe:466>`` is blocked by OPEA's gateways;
 - S3 takes any key id with the secret ``emulator-secret``, and has a bucket named ``bucket``.
