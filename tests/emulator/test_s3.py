@@ -31,7 +31,7 @@ def client_of(emulator: Emulator, **options: Any) -> AbstractAsyncContextManager
         "s3",
         **{
             "region_name": "us-east-1",
-            "endpoint_url": emulator.base_urls["s3"],
+            "endpoint_url": emulator.base_urls["s3_kit"],
             "aws_access_key_id": "AKTEST",
             "aws_secret_access_key": SECRET,
             "config": config,
@@ -273,12 +273,12 @@ async def test_signatures_are_checked(emulator: Emulator, wire: Wire) -> None:
         with pytest.raises(ClientError) as error:
             await revoked.get_object(Bucket="bucket", Key="k")
         codes.append(code_of(error))
-    none = await wire.get("/s3/bucket/k", {})
-    malformed = await wire.get("/s3/bucket/k", {"authorization": "AWS4-HMAC-SHA256 Credential=AK/x"})
+    none = await wire.get("/s3_kit/bucket/k", {})
+    malformed = await wire.get("/s3_kit/bucket/k", {"authorization": "AWS4-HMAC-SHA256 Credential=AK/x"})
     old = (
         "AWS4-HMAC-SHA256 Credential=AK/20200101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00"
     )
-    skewed = await wire.get("/s3/bucket/k", {"authorization": old, "x-amz-date": "20200101T000000Z"})
+    skewed = await wire.get("/s3_kit/bucket/k", {"authorization": old, "x-amz-date": "20200101T000000Z"})
 
     assert codes == [("SignatureDoesNotMatch", 403), ("InvalidAccessKeyId", 403)]
     assert (none.status, b"<Code>AccessDenied</Code>" in none.body) == (403, True)
@@ -290,9 +290,9 @@ async def test_without_keys_everybody_is_let_in(wire: Wire) -> None:
     """Where the emulator requires none."""
     async with Emulator(timing=Timing.instant(), require_key=False) as emulator:
         ours = Wire(wire.session, emulator.url)
-        got = await ours.get("/s3/bucket", {})
-        lost = await ours.get("/s3", {})
-        posted = await ours.post("/s3/bucket/k", headers={}, raw=b"")
+        got = await ours.get("/s3_kit/bucket", {})
+        lost = await ours.get("/s3_kit", {})
+        posted = await ours.post("/s3_kit/bucket/k", headers={}, raw=b"")
 
     assert (got.status, got.headers["content-type"]) == (200, "application/xml")
     assert (lost.status, posted.status) == (405, 405)
@@ -336,11 +336,11 @@ async def test_chunks_and_sums_are_checked(wire: Wire) -> None:
         ours = Wire(wire.session, emulator.url)
         replies = []
         for raw, headers in cases:
-            url = ours.at("/s3/bucket/k")
+            url = ours.at("/s3_kit/bucket/k")
             async with ours.session.put(url, data=io.BytesIO(raw), headers=headers) as response:
                 replies.append((response.status, await response.text()))
             if response.status == 200:
-                stored = (await ours.get("/s3/bucket/k", {})).body
+                stored = (await ours.get("/s3_kit/bucket/k", {})).body
 
     assert [status for status, _ in replies] == [200] + [400] * 6
     words = ["BadDigest", "IncompleteBody", "IncompleteBody", "BadDigest", "BadDigest", "SHA256Mismatch"]
@@ -428,12 +428,12 @@ async def test_wrong_xml_is_refused(wire: Wire) -> None:
     """Nothing to delete, parts without numbers, dates that are none."""
     async with Emulator(timing=Timing.instant(), require_key=False) as emulator:
         ours = Wire(wire.session, emulator.url)
-        none = await ours.post("/s3/bucket?delete", headers={}, raw=b"<Delete/>")
-        begun = await ours.post("/s3/bucket/k?uploads", headers={}, raw=b"")
+        none = await ours.post("/s3_kit/bucket?delete", headers={}, raw=b"<Delete/>")
+        begun = await ours.post("/s3_kit/bucket/k?uploads", headers={}, raw=b"")
         identity = begun.body.partition(b"<UploadId>")[2].partition(b"<")[0].decode()
-        parts = await ours.post(f"/s3/bucket/k?uploadId={identity}", headers={}, raw=b"<Part></Part>")
-        empty = await ours.post(f"/s3/bucket/k?uploadId={identity}", headers={}, raw=b"")
-        plain = await ours.get("/s3/bucket/k/", {})
+        parts = await ours.post(f"/s3_kit/bucket/k?uploadId={identity}", headers={}, raw=b"<Part></Part>")
+        empty = await ours.post(f"/s3_kit/bucket/k?uploadId={identity}", headers={}, raw=b"")
+        plain = await ours.get("/s3_kit/bucket/k/", {})
 
     assert [got.status for got in (none, parts, empty, plain)] == [400, 400, 400, 404]
     assert b"MalformedXML" in none.body
@@ -446,4 +446,4 @@ async def test_many_at_once(emulator: Emulator, s3: Any) -> None:
     listed = await s3.list_objects_v2(Bucket="bucket")
 
     assert [item["Size"] for item in listed["Contents"]] == [1] * 10 + [2] * 10
-    assert emulator.in_flight["s3"] == 0
+    assert emulator.in_flight["s3_kit"] == 0

@@ -52,8 +52,8 @@ class S3(Dialect):
     State that changes: ``_store``.
     """
 
-    name = "s3"
-    base_path = "/s3"
+    name = "s3_kit"
+    base_path = "/s3_kit"
     needs_key = True
     signs_urls = True
     body_limit = 256 * 2**20
@@ -68,7 +68,7 @@ class S3(Dialect):
             "POST": self.post,
             "DELETE": self.delete,
         }.items():
-            self.routes[(method, "s3/")] = handler
+            self.routes[(method, "s3_kit/")] = handler
 
     def key(self, headers: Mapping[str, str]) -> str:
         """The key id of the signature."""
