@@ -76,13 +76,13 @@ async def test_hugging_face_sdk_generates_and_streams(emulator: Emulator) -> Non
     hub = pytest.importorskip("huggingface_hub")
     errors = pytest.importorskip("huggingface_hub.errors")
     url = emulator.base_urls["hf_tgi"]
-    client = hub.AsyncInferenceClient(model=url)
-    plain = await client.text_generation("What is the weather?", details=True, max_new_tokens=50)
-    stream = await client.text_generation("What is the weather?", details=True, stream=True)
-    parts = [part async for part in stream]
-    chat = await client.chat_completion([{"role": "user", "content": "What is the weather?"}])
-    with pytest.raises(errors.ValidationError):
-        await client.text_generation("Hi", temperature=-1.0)
+    async with hub.AsyncInferenceClient(model=url) as client:
+        plain = await client.text_generation("What is the weather?", details=True, max_new_tokens=50)
+        stream = await client.text_generation("What is the weather?", details=True, stream=True)
+        parts = [part async for part in stream]
+        chat = await client.chat_completion([{"role": "user", "content": "What is the weather?"}])
+        with pytest.raises(errors.ValidationError):
+            await client.text_generation("Hi", temperature=-1.0)
 
     assert DIGEST in plain.generated_text
     assert plain.details.finish_reason == "eos_token"
@@ -271,8 +271,7 @@ async def test_hugging_face_sdk_compares(emulator: Emulator) -> None:
     """Similarity from TEI."""
     hub = pytest.importorskip("huggingface_hub")
     url = emulator.base_urls["hf_tei"]
-    scores = await hub.AsyncInferenceClient(model=url + "/similarity").sentence_similarity(
-        "the sea", ["the sea", "a hill"]
-    )
+    async with hub.AsyncInferenceClient(model=url + "/similarity") as client:
+        scores = await client.sentence_similarity("the sea", ["the sea", "a hill"])
 
     assert scores[0] > scores[1]
