@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from itertools import accumulate, chain
+from collections.abc import Callable, Hashable, Sequence
+from itertools import accumulate, chain, pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -24,9 +24,13 @@ class ListBatching:
         kind: The type of the requests.
         inputs: The field that holds a request's list.
         results: The field that holds the answer's.
+        length: How many characters an input has.
     """
 
-    def __init__(self, kind: type[Request], inputs: str, results: str) -> None:
+    def __init__(
+        self, kind: type[Request], inputs: str, results: str, length: Callable[[Any], int] = len
+    ) -> None:
+        self._length = length
         self._inputs_field = inputs
         self._results_field = results
         self._inputs = attrgetter(inputs)
@@ -54,11 +58,11 @@ class ListBatching:
     def split(self, response: Response, requests: Sequence[Request], /) -> list[Response]:
         """Each request's results; usage in proportion to characters, its sum exact."""
         usages = share(response.usage, [self.chars(request) for request in requests])
-        ends = list(accumulate(map(self.items, requests)))
-        starts = [0, *ends]
+        ends = [0, *accumulate(map(len, map(self._inputs, requests)))]
+        field, between = self._results_field, self._between
         return [
-            replace(response, **{self._results_field: self._between(response, start, end)}, usage=usage)
-            for start, end, usage in zip(starts, ends, usages, strict=False)
+            replace(response, usage=usage, **{field: between(response, start, end)})
+            for (start, end), usage in zip(pairwise(ends), usages, strict=True)
         ]
 
     def answers(self, response: Response, /) -> int:
@@ -92,9 +96,6 @@ class ListBatching:
 
     # What differs between operations.
 
-    def _length(self, one: Any) -> int:
-        return len(one)
-
     def _between(self, response: Response, start: int, end: int) -> tuple[Any, ...]:
         return self._results(response)[start:end]  # type: ignore[no-any-return]
 
@@ -113,16 +114,13 @@ class ClassifyBatching(ListBatching):
     """Labels. Texts and pairs of texts do not mix: not every service takes both in one list."""
 
     def __init__(self) -> None:
-        super().__init__(ClassifyRequest, "inputs", "results")
+        super().__init__(ClassifyRequest, "inputs", "results", _length)
 
     def key(self, request: Request, /) -> Hashable | None:
         """Everything but the inputs, and what kind of inputs they are."""
         assert isinstance(request, ClassifyRequest)
         key = super().key(request)
         return None if key is None else (key, frozenset(map(type, request.inputs)))
-
-    def _length(self, one: str | tuple[str, str]) -> int:
-        return len(one) if isinstance(one, str) else sum(map(len, one))
 
 
 class CompleteBatching(ListBatching):
@@ -159,3 +157,7 @@ class CompleteBatching(ListBatching):
             if isinstance(response, CompleteResponse)
             for output in response.outputs
         )
+
+
+def _length(one: str | tuple[str, str]) -> int:
+    return len(one) if isinstance(one, str) else sum(map(len, one))
