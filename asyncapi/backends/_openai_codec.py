@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -26,7 +27,7 @@ R = TypeVar("R", bound=Request)
 Body = dict[str, Any] | Form | WireRequest | None
 
 
-class Codec(Generic[R]):
+class Codec(ABC, Generic[R]):
     """One operation of one service.
 
     Args:
@@ -46,14 +47,15 @@ class Codec(Generic[R]):
         """Method and path of a request that is no plain JSON."""
         return "POST", self.path
 
+    @abstractmethod
     def write(self, request: R, notes: list[str]) -> Body:
         """The body. ``notes`` collects what was dropped on the way.
 
         Raises:
             ConfigError: The request can't be expressed.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, request: R, reply: WireResponse) -> Response:
         """The answer.
 
@@ -62,7 +64,6 @@ class Codec(Generic[R]):
             ProviderError: The body holds an error.
             KeyError, TypeError, ValueError, IndexError: The JSON has another shape.
         """
-        raise NotImplementedError
 
     def stream(self, request: R, reply: WireResponse) -> StreamDecoder:
         """A decoder for a streamed answer.
