@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import msgspec
 
 from asyncapi._core.call import Call, Options
+from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
@@ -104,6 +105,7 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = time.monotonic
         self._transports: dict[str, Transport] = {}
+        self._deadlines = Deadlines()
         self._prefix = f"req_{secrets.token_hex(6)}_"
         self._count = 0
         self._closed = False
@@ -234,6 +236,7 @@ class Runtime:
                 on_open=settings.on_open,
                 clock=self.clock,
                 emit=self.emit,
+                deadlines=self._deadlines,
                 detail=any(hook.detail for hook in self._hooks),
                 pace=_pace(settings.requests_per_second),
             )

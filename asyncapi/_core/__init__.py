@@ -7,6 +7,7 @@ call       a request on its way
 queue      a bounded ``asyncio.PriorityQueue`` with lazy deletion
 semaphore  permits under a limit that may move
 lease      everything that a send needs, granted at once, released once
+deadlines  many deadlines on one timer
 batcher    gathers compatible calls into one
 routing    several targets behind one name
 streaming  the same stations for a streamed answer

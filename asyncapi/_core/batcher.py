@@ -261,10 +261,10 @@ class Batcher:
         for item in items:
             item.batch = call
         try:
-            async with asyncio.timeout_at(call.deadline) as timeout:
+            with self._endpoint.deadlines.within(call.deadline) as deadline:
                 response = await attempts(call)
         except TimeoutError as error:
-            raise (deadline_error(call) if timeout.expired() else error) from error
+            raise (deadline_error(call) if deadline.expired else error) from error
         finally:
             for item in items:
                 item.leave_batch()

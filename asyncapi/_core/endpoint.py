@@ -15,6 +15,7 @@ import msgspec
 from asyncapi._core import refusals
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
+from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.lease import Lease
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
@@ -78,6 +79,7 @@ class Parts(msgspec.Struct, kw_only=True):
     clock: Callable[[], float]
     emit: Callable[[Event], None]
     detail: bool
+    deadlines: Deadlines
     pace: AsyncLimiter | None = None
 
 
@@ -100,6 +102,7 @@ class Endpoint:
         self.on_open: OnOpen = parts.on_open
         self.clock = parts.clock
         self.emit = parts.emit
+        self.deadlines = parts.deadlines
         self.detail = parts.detail
         self.keys = parts.keys
         self.retry = parts.retry

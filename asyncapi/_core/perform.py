@@ -32,13 +32,13 @@ async def perform(call: Call) -> Response:
     """A call from its entry to its one end: an answer, an error, or a cancellation."""
     endpoint = call.endpoint
     try:
-        async with asyncio.timeout_at(call.deadline) as timeout:
+        with endpoint.deadlines.within(call.deadline) as deadline:
             if endpoint.batcher.takes(call.request):
                 response = await endpoint.batcher.submit(call)
             else:
                 response = await attempts(call)
     except TimeoutError as error:
-        raise fail(call, deadline_error(call) if timeout.expired() else error) from error
+        raise fail(call, deadline_error(call) if deadline.expired else error) from error
     except BaseException as error:
         fail(call, error)
         raise

@@ -72,10 +72,10 @@ class Stream(Generic[R]):
             raise ConfigError("a stream can be entered once: ask client.stream(...) for another one")
         self._entered = True
         try:
-            async with asyncio.timeout_at(call.deadline) as timeout:
+            with call.endpoint.deadlines.within(call.deadline) as deadline:
                 await self._attempts()
         except TimeoutError as error:
-            raise self._fail(deadline_error(call) if timeout.expired() else error) from error
+            raise self._fail(deadline_error(call) if deadline.expired else error) from error
         except BaseException as error:
             self._fail(error)
             raise
