@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from asyncapi.backends._decoding import count
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.types.messages import Part, Reasoning, Text, ToolCall
 from asyncapi.types.requests import EmbedRequest, Request, RerankRequest
@@ -71,9 +72,7 @@ def read_usage(value: Any) -> Usage:
     """The usage object in normal form; all zeros, as gateways send them, mean unknown."""
     if type(value) is not dict:
         return _UNKNOWN
-    given, made = value.get("prompt_tokens"), value.get("completion_tokens")
-    given = given if type(given) is int else None
-    made = made if type(made) is int else None
+    given, made = count(value.get("prompt_tokens")), count(value.get("completion_tokens"))
     if not given and not made:
         return _UNKNOWN
     reads = writes = thoughts = None
@@ -85,9 +84,9 @@ def read_usage(value: Any) -> Usage:
     return Usage(
         input_tokens=given,
         output_tokens=made,
-        cache_read_tokens=reads if type(reads) is int else None,
-        cache_write_tokens=writes if type(writes) is int else None,
-        reasoning_tokens=thoughts if type(thoughts) is int else None,
+        cache_read_tokens=count(reads),
+        cache_write_tokens=count(writes),
+        reasoning_tokens=count(thoughts),
         source="reported",
     )
 
@@ -259,14 +258,10 @@ def _model(item: dict[str, Any]) -> Model:
         id=_typed(item["id"], str),
         created=float(created) if isinstance(created, int | float) else None,
         owned_by=_text(item.get("owned_by")),
-        context_length=_count(item.get("max_model_len", item.get("context_window"))),
-        max_output_tokens=_count(item.get("max_completion_tokens")),
+        context_length=count(item.get("max_model_len", item.get("context_window"))),
+        max_output_tokens=count(item.get("max_completion_tokens")),
         raw=item,
     )
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int else None
 
 
 def _text(value: Any) -> str:

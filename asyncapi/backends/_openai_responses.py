@@ -10,7 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from asyncapi.backends._openai_codec import Body, Codec, number
+from asyncapi.backends._decoding import count
+from asyncapi.backends._openai_codec import Body, Codec
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.backends._openai_reply import request_id
 from asyncapi.backends._openai_request import RequestWriter
@@ -120,11 +121,13 @@ class CountTokens(Codec[CountTokensRequest]):
     def read(self, request: CountTokensRequest, reply: WireResponse) -> CountTokensResponse:
         """The count."""
         data = self.object(reply)
-        count = int(number(data["input_tokens"]))
+        tokens = count(data["input_tokens"])
+        if tokens is None:
+            raise TypeError("input_tokens is no count")
         return CountTokensResponse(
             model=request.model,
-            input_tokens=count,
-            usage=Usage(input_tokens=count, source="reported"),
+            input_tokens=tokens,
+            usage=Usage(input_tokens=tokens, source="reported"),
             raw=data,
             provider_request_id=request_id(reply.headers),
         )

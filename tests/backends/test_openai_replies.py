@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from asyncapi.backends._openai_reply import read_usage
 from asyncapi.errors import (
     AsyncAPIError,
     AuthenticationError,
@@ -120,6 +121,18 @@ def test_embeddings_are_read_in_both_forms_and_in_order() -> None:
     assert answer.vectors == (array("f", [1.0, -2.0]), array("f", [0.5, 0.25]))
     assert answer.model == "e1"
     assert usage(answer.usage) == [12, None, None, None, None, "reported"]
+
+
+def test_counts_below_zero_are_none() -> None:
+    """Absent is not zero, and less than nothing is nothing."""
+    broken = {
+        "prompt_tokens": -1,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": -2, "cache_write_tokens": 1.5},
+        "completion_tokens_details": {"reasoning_tokens": True},
+    }
+
+    assert usage(read_usage(broken)) == [None, 5, None, None, None, "reported"]
 
 
 def test_embeddings_without_index_or_model_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:

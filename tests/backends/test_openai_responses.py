@@ -376,5 +376,6 @@ def test_counting_takes_what_is_input() -> None:
     }
     assert isinstance(got, CountTokensResponse)
     assert (got.input_tokens, got.usage.input_tokens) == (11, 11)
-    with pytest.raises(DecodeError):
-        dialect("openai").decode(request, reply({"input_tokens": "many"}))
+    for wrong in ("many", -1, 1.5, None):
+        with pytest.raises(DecodeError):
+            dialect("openai").decode(request, reply({"input_tokens": wrong}))
