@@ -151,7 +151,10 @@ class Transport(Protocol):
 
 
 class Hook(Protocol):
-    """Is told what happens. It must not block and must not raise; what it raises is reported to the loop."""
+    """Is told what happens. It must not block and must not raise; what it raises is reported to the loop.
+
+    An optional method ``wants(kind)`` says once for each class of event whether it wants those.
+    """
 
     @property
     def detail(self) -> bool:

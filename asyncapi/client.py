@@ -201,7 +201,8 @@ class Client(Verbs):
         return RoutedStream(way.targets, lambda target, last: Stream(way.call(target, last)), way.moved)
 
     def _call(self, request: Request, options: CallOptions) -> Call:
-        return self._runtime.call(request, cast(CallOptions, {**self._options, **options}))
+        merged = cast(CallOptions, {**self._options, **options}) if options else self._options
+        return self._runtime.call(request, merged)
 
 
 def _settings(

@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
@@ -21,9 +21,10 @@ from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
+from asyncapi.backends.completed import completed
 from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Settings, Timeout, resolve
 from asyncapi.config.fields import did_you_mean
-from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, UnknownModelError
+from asyncapi.errors import ClientClosedError, ConfigError, UnknownModelError
 from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
 from asyncapi.policies.limits import FixedLimit
@@ -31,9 +32,7 @@ from asyncapi.policies.retry import RetryBudget, RetryPolicy
 from asyncapi.telemetry.stats import Collector, Live, Statistics
 from asyncapi.types.events import Event
 from asyncapi.types.requests import Priority, Request
-from asyncapi.types.responses import Response
-from asyncapi.types.wire import Service, WireRequest, WireResponse
-from asyncapi.wire.errors import error_for
+from asyncapi.types.wire import Service
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -85,7 +84,7 @@ class Runtime:
         self._transport = transport
         self._environment = environment
         self.random = random.Random(seed)
-        self._own = {backend.name: _complete(backend) for backend in backends}
+        self._own = {backend.name: completed(backend) for backend in backends}
         self._given = bool(given.endpoints)
         self._settings: dict[str, Endpoint] = {}
         self._resolved: dict[str, Resolved] = {}
@@ -101,6 +100,7 @@ class Runtime:
             from asyncapi.telemetry.log import LogHook  # structlog takes 40 ms to import
 
             self._hooks.append(LogHook(None if log is True else log))
+        self._told: dict[type[Event], list[Callable[[Event], None]]] = {}  # who wants what, asked once
         self.made: dict[str, CoreEndpoint] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = time.monotonic
@@ -202,7 +202,7 @@ class Runtime:
 
     def _backend(self, name: str) -> ServiceBackend:
         own = self._own.get(name)
-        return own if own is not None else _complete(get_backend(name))
+        return own if own is not None else completed(get_backend(name))
 
     def _resolve(self, name: str) -> Resolved:
         resolved = self._resolved[name] = self._concrete(self._settings[name])
@@ -272,15 +272,16 @@ class Runtime:
     # --- the rest -----------------------------------------------------------------------------
 
     def emit(self, event: Event) -> None:
-        """Tell every hook."""
-        for hook in self._hooks:
-            if event.detail and not hook.detail:
-                continue
+        """Tell every hook that wants it."""
+        told = self._told.get(type(event))
+        if told is None:
+            told = self._told[type(event)] = [h.on_event for h in self._hooks if _wants(h, type(event))]
+        for on_event in told:
             try:
-                hook.on_event(event)
+                on_event(event)
             except Exception as error:  # noqa: BLE001  a hook's bug must not fail a call; it is reported
                 asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"hook {hook!r} failed on {event.name}", "exception": error}
+                    {"message": f"{on_event!r} failed on {event.name}", "exception": error}
                 )
 
     def statistics(self) -> Statistics:
@@ -327,6 +328,13 @@ def _pace(per_second: float | None) -> AsyncLimiter | None:
     return AsyncLimiter(1, 1.0 / per_second)
 
 
+def _wants(hook: Hook, kind: type[Event]) -> bool:
+    if kind.detail and not hook.detail:
+        return False
+    wants: Callable[[type[Event]], bool] | None = getattr(hook, "wants", None)
+    return wants is None or wants(kind)
+
+
 def _new_transport(kind: str) -> Transport:
     """Imported only now: aiohttp takes 250 ms, aiobotocore 400 ms."""
     if kind == "s3":
@@ -349,45 +357,3 @@ def _live(endpoint: CoreEndpoint, now: float) -> Live:
         breaker=endpoint.breaker.state.value,
         keys={key.name: (key.in_flight, key.state(now)) for key in endpoint.keys.keys},
     )
-
-
-def _complete(backend: Backend) -> ServiceBackend:
-    """A backend with everything that it may have, whatever it brings itself."""
-    if isinstance(backend, ServiceBackend):
-        return backend
-    return cast(ServiceBackend, _Completed(backend))
-
-
-class _Completed:
-    """A user's backend of four members, with defaults for the others."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.name = backend.name
-        self.service: Service = getattr(backend, "service", None) or Service(
-            name=backend.name,
-            operations=getattr(backend, "operations", frozenset({"chat"})),
-            base_url=getattr(backend, "base_url", ""),
-            key_env=(f"{backend.name.upper()}_API_KEY",),
-            url_env=(f"{backend.name.upper()}_BASE_URL",),
-            needs_key=False,
-        )
-
-    def encode(self, request: Request, /) -> WireRequest:
-        return self._backend.encode(request)
-
-    def authorize(self, secret: str, /) -> Mapping[str, str]:
-        return self._backend.authorize(secret)
-
-    def decode(self, request: Request, reply: WireResponse, /) -> Response:
-        return self._backend.decode(request, reply)
-
-    def error(self, reply: WireResponse, /) -> AsyncAPIError:
-        own = getattr(self._backend, "error", None)
-        return own(reply) if own is not None else error_for(reply, service=self.name)
-
-    def stream(self, request: Request, reply: WireResponse, /) -> Any:
-        own = getattr(self._backend, "stream", None)
-        if own is None:
-            raise ConfigError(f"backend {self.name} has no stream(): use chat() instead of stream()")
-        return own(request, reply)

@@ -13,7 +13,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from asyncapi.types.events import BreakerChanged, CallFinished, DecodeFailed, Event, KeyParked
+from asyncapi.types.events import (
+    BreakerChanged,
+    CallFinished,
+    DecodeFailed,
+    Event,
+    KeyParked,
+    VerdictGiven,
+)
 from asyncapi.types.usage import Usage
 
 __all__ = ["LogHook"]
@@ -47,6 +54,10 @@ class LogHook:
     def detail(self) -> bool:
         """Whether the events inside a call are wanted."""
         return _LOGGER.isEnabledFor(logging.DEBUG) if self._detail is None else self._detail
+
+    def wants(self, kind: type[Event], /) -> bool:
+        """The verdict on each attempt is detail to a reader of logs."""
+        return kind is not VerdictGiven or self.detail
 
     def on_event(self, event: Event, /) -> None:
         """Write it, if its level is wanted. One that is not costs 0.2 us."""

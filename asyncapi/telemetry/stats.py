@@ -298,12 +298,14 @@ class Collector:
 
     def on_event(self, event: Event, /) -> None:
         """Count it."""
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            counters = self._endpoints.get(event.endpoint)
-            if counters is None:
-                counters = self._endpoints[event.endpoint] = _Endpoint()
-            handler(counters, event)
+        counters = self._endpoints.get(event.endpoint)
+        if counters is None:
+            counters = self._endpoints[event.endpoint] = _Endpoint()
+        self._handlers[type(event)](counters, event)
+
+    def wants(self, kind: type[Event], /) -> bool:
+        """Only what is counted."""
+        return kind in self._handlers
 
     def reset(self) -> None:
         """Count from zero."""
