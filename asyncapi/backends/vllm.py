@@ -36,6 +36,8 @@ _SERVICE = Service(
             "rerank",
             "score",
             "tokenize",
+            "transcribe",
+            "translate",
         }
     ),
     base_url="http://localhost:8000",

@@ -21,7 +21,13 @@ from asyncapi.errors import (
     UnsupportedOperationError,
 )
 from asyncapi.types.messages import Message, Reasoning, Text, Tool
-from asyncapi.types.requests import ChatBatchRequest, NativeRequest, RerankRequest
+from asyncapi.types.requests import (
+    ChatBatchRequest,
+    NativeRequest,
+    RerankRequest,
+    TranscribeRequest,
+    TranslateRequest,
+)
 from asyncapi.types.responses import ChatResponse, NativeResponse, Ranked, RerankResponse
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import BatchLimit
@@ -235,3 +241,11 @@ def test_an_unknown_action_is_told_the_known_ones() -> None:
     """All of them."""
     with pytest.raises(UnsupportedOperationError, match="detokenize, health, load, pooling, version"):
         dialect("vllm").encode(native("fly"))
+
+
+def test_sound_goes_to_the_versioned_routes() -> None:
+    """As OpenAI's."""
+    vllm = dialect("vllm")
+
+    assert vllm.encode(TranscribeRequest(model="m", audio=b"a")).path == "/v1/audio/transcriptions"
+    assert vllm.encode(TranslateRequest(model="m", audio=b"a")).path == "/v1/audio/translations"
