@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from asyncapi.errors import (
     AsyncAPIError,
@@ -16,7 +16,7 @@ from asyncapi.errors import (
 
 __all__ = ["FOREIGN", "translated"]
 
-FOREIGN = (aiohttp.ClientError, OSError, ValueError)
+FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ValueError)
 
 
 def translated(error: Exception, where: str, *, sent: bool | None) -> AsyncAPIError:
@@ -39,7 +39,7 @@ def translated(error: Exception, where: str, *, sent: bool | None) -> AsyncAPIEr
             return DecodeError(f"{where}: the body is not what its Content-Encoding says")
         case aiohttp.ClientPayloadError():
             return ConnectionLostError(f"{where}: the answer ended before it was whole", sent=True)
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return DecodeError(f"{where}: the answer is not valid HTTP/1.1; check scheme and port")
         case _:
             return ConnectionLostError(f"{where}: the connection was closed before an answer", sent=sent)

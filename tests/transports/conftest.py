@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from asyncapi.transports.direct import DirectTransport
 from asyncapi.transports.http import HTTPTransport
 from asyncapi.types.wire import Outgoing
 
@@ -105,9 +106,16 @@ async def serve() -> AsyncIterator[Servers]:
     await servers.stop()
 
 
+@pytest.fixture(params=[HTTPTransport, DirectTransport])
+def kind(request: pytest.FixtureRequest) -> type[HTTPTransport]:
+    """Each HTTP transport in turn: both pass the same tests."""
+    made: type[HTTPTransport] = request.param
+    return made
+
+
 @pytest.fixture
-async def transport(serve: Servers) -> AsyncIterator[HTTPTransport]:
-    made = HTTPTransport()
+async def transport(serve: Servers, kind: type[HTTPTransport]) -> AsyncIterator[HTTPTransport]:
+    made = kind()
     yield made
     await made.aclose()
 

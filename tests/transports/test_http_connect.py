@@ -103,13 +103,13 @@ async def test_connect_timeout_does_not_bound_the_answer(serve: Any, ask: Any, t
 
 
 async def test_own_authority_is_trusted_when_named(
-    serve: Any, ask: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
+    kind: type[HTTPTransport], serve: Any, ask: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By ca_file, or by SSL_CERT_FILE."""
     port = await serve(OK, authority.server)
-    by_file = HTTPTransport(ca_file=authority.ca_file)
+    by_file = kind(ca_file=authority.ca_file)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
-    by_environment = HTTPTransport()
+    by_environment = kind()
 
     for transport in (by_file, by_environment):
         assert (await transport.send(ask(port, scheme="https"))).body == b"ok"
@@ -139,18 +139,20 @@ async def test_plain_port_spoken_to_in_tls_is_explained(serve: Any, ask: Any, tr
     assert "TLS handshake failed" in str(error)
 
 
-def test_certificate_files_are_checked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_files_are_checked_at_once(
+    kind: type[HTTPTransport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missing file, or one without certificates, is told when the transport is made."""
     empty = tmp_path / "empty.pem"
     empty.write_text("no certificate")
 
     with pytest.raises(ConfigError, match=r"ca_file: no file at '.*missing\.pem'"):
-        HTTPTransport(ca_file=tmp_path / "missing.pem")
+        kind(ca_file=tmp_path / "missing.pem")
     with pytest.raises(ConfigError, match="holds no PEM"):
-        HTTPTransport(ca_file=empty)
+        kind(ca_file=empty)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     with pytest.raises(ConfigError, match="SSL_CERT_FILE: no file"):
-        HTTPTransport()
+        kind()
 
 
 # -- proxies ------------------------------------------------------------------------------------------------
@@ -172,7 +174,9 @@ async def tunnel(peer: Any, seen: list[bytes], verdict: bytes = b"HTTP/1.1 200 O
     await asyncio.gather(copy(peer.reader, writer), copy(reader, peer.writer))
 
 
-async def test_http_proxy_gets_the_whole_url(serve: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_http_proxy_gets_the_whole_url(
+    kind: type[HTTPTransport], serve: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """HTTP_PROXY is used, with its password; its name needs no scheme."""
     seen: list[bytes] = []
 
@@ -181,7 +185,7 @@ async def test_http_proxy_gets_the_whole_url(serve: Any, ask: Any, monkeypatch: 
         await peer.say(OK)
 
     monkeypatch.setenv("http_proxy", f"me:secret@127.0.0.1:{await serve(proxy)}")
-    transport = HTTPTransport()
+    transport = kind()
     answer = await transport.send(ask(1, path="/v1/chat"))
     await transport.aclose()
 
@@ -191,14 +195,14 @@ async def test_http_proxy_gets_the_whole_url(serve: Any, ask: Any, monkeypatch: 
 
 
 async def test_https_goes_through_a_tunnel(
-    serve: Any, ask: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
+    kind: type[HTTPTransport], serve: Any, ask: Any, authority: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """HTTPS_PROXY is asked to CONNECT; inside, the service's certificate is verified."""
     seen: list[bytes] = []
     proxy = await serve(lambda peer: tunnel(peer, seen))
     service = await serve(OK, authority.server)
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy}")
-    trusting, other = HTTPTransport(ca_file=authority.ca_file), HTTPTransport()
+    trusting, other = kind(ca_file=authority.ca_file), kind()
 
     answer = await trusting.send(ask(service, scheme="https"))
     with pytest.raises(ConnectError, match="certificate refused"):
@@ -215,12 +219,18 @@ async def test_https_goes_through_a_tunnel(
     ("status", "again"), [("407 Proxy Authentication Required", False), ("503 Busy", True)]
 )
 async def test_proxy_that_refuses_the_tunnel(
-    status: str, again: bool, serve: Any, ask: Any, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    kind: type[HTTPTransport],
+    status: str,
+    again: bool,
+    serve: Any,
+    ask: Any,
+    transport: Transport,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The proxy's own refusal is no answer of the service."""
     proxy = await serve(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy}")
-    through = HTTPTransport()
+    through = kind()
 
     error = await refused(through, ask(443, scheme="https"))
     await through.aclose()
@@ -229,11 +239,13 @@ async def test_proxy_that_refuses_the_tunnel(
     assert error.retryable is again
 
 
-async def test_dead_proxy_is_named(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dead_proxy_is_named(
+    kind: type[HTTPTransport], ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message names the proxy, not the service, and not the proxy's password."""
     port = free_port()
     monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@127.0.0.1:{port}")
-    transport = HTTPTransport()
+    transport = kind()
 
     error = await refused(transport, ask(1))
     await transport.aclose()
@@ -242,11 +254,13 @@ async def test_dead_proxy_is_named(ask: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert "secret" not in str(error)
 
 
-async def test_no_proxy_goes_straight(serve: Any, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_goes_straight(
+    kind: type[HTTPTransport], serve: Any, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """NO_PROXY names whom to reach directly."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    transport = HTTPTransport()
+    transport = kind()
 
     assert (await transport.send(ask(await serve(OK)))).body == b"ok"
     await transport.aclose()
@@ -254,12 +268,12 @@ async def test_no_proxy_goes_straight(serve: Any, ask: Any, monkeypatch: pytest.
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://[::1"])
 async def test_proxy_of_another_kind_is_a_config_error(
-    proxy: str, ask: Any, monkeypatch: pytest.MonkeyPatch
+    kind: type[HTTPTransport], proxy: str, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SOCKS is not spoken here, and nonsense is named."""
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(ConfigError, match="HTTP_PROXY"):
-        await HTTPTransport().send(ask(1))
+        await kind().send(ask(1))
 
 
 # -- translation, from canned failures ----------------------------------------------------------------------

@@ -37,16 +37,16 @@ async def once(transport: Transport) -> bytes:
         await asyncio.sleep(0.01)
 
 
-def test_two_runs_in_a_row_with_two_transports() -> None:
+def test_two_runs_in_a_row_with_two_transports(kind: type[HTTPTransport]) -> None:
     """Each asyncio.run, on either kind of loop, works with a transport of its own, made before it."""
-    assert asyncio.run(once(HTTPTransport())) == b"ok"
-    assert asyncio.run(once(HTTPTransport())) == b"ok"
-    assert uvloop.run(once(HTTPTransport())) == b"ok"
+    assert asyncio.run(once(kind())) == b"ok"
+    assert asyncio.run(once(kind())) == b"ok"
+    assert uvloop.run(once(kind())) == b"ok"
 
 
-def test_other_loop_is_a_config_error() -> None:
+def test_other_loop_is_a_config_error(kind: type[HTTPTransport]) -> None:
     """A transport opened in one loop says so in another, and can still be closed there."""
-    transport = HTTPTransport()
+    transport = kind()
     request = Outgoing(method="GET", url="http://127.0.0.1:9/", headers={}, body=None)
 
     async def use() -> None:
@@ -61,9 +61,9 @@ def test_other_loop_is_a_config_error() -> None:
     asyncio.run(transport.aclose())
 
 
-async def test_closed_transport_refuses(serve: Any, ask: Any) -> None:
+async def test_closed_transport_refuses(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
     """After aclose, which may be called twice and before any use, nothing is sent."""
-    transport = HTTPTransport()
+    transport = kind()
     await transport.aclose()
     await transport.aclose()
 
@@ -72,9 +72,9 @@ async def test_closed_transport_refuses(serve: Any, ask: Any) -> None:
     assert serve.connections == 0
 
 
-async def test_closing_ends_what_is_in_flight(serve: Any, ask: Any) -> None:
+async def test_closing_ends_what_is_in_flight(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
     """A request that waits for its answer loses it; one that waits for a connection is refused."""
-    transport = HTTPTransport(limit=1)
+    transport = kind(limit=1)
     asked = asyncio.Event()
 
     async def silent(peer: Any) -> None:
@@ -93,9 +93,9 @@ async def test_closing_ends_what_is_in_flight(serve: Any, ask: Any) -> None:
     assert [type(result) for result in results] == [ConnectionLostError, ClientClosedError]
 
 
-async def test_closing_ends_open_streams(serve: Any, ask: Any) -> None:
+async def test_closing_ends_open_streams(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
     """A stream that is still open is closed with its transport."""
-    transport = HTTPTransport()
+    transport = kind()
     port = await serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
     stream = await transport.open(ask(port))
     assert await stream.read() == b"ok"
@@ -105,9 +105,11 @@ async def test_closing_ends_open_streams(serve: Any, ask: Any) -> None:
         await stream.read()
 
 
-async def test_waiting_for_a_connection_can_be_cancelled(serve: Any, ask: Any) -> None:
+async def test_waiting_for_a_connection_can_be_cancelled(
+    kind: type[HTTPTransport], serve: Any, ask: Any
+) -> None:
     """A cancellation while waiting for a connection passes untouched."""
-    transport = HTTPTransport(limit=1)
+    transport = kind(limit=1)
     asked = asyncio.Event()
 
     async def silent(peer: Any) -> None:
@@ -188,9 +190,11 @@ def test_development_mode_has_nothing_to_say(kind: str, scheme: str, authority: 
 
 
 @pytest.mark.slow
-async def test_deaf_tls_peer_does_not_hold_up_closing(serve: Any, ask: Any, authority: Any) -> None:
+async def test_deaf_tls_peer_does_not_hold_up_closing(
+    kind: type[HTTPTransport], serve: Any, ask: Any, authority: Any
+) -> None:
     """A peer that never answers the TLS goodbye is cut after a second."""
-    transport = HTTPTransport(ca_file=authority.ca_file)
+    transport = kind(ca_file=authority.ca_file)
     release = asyncio.Event()
 
     async def deaf(peer: Any) -> None:

@@ -155,9 +155,9 @@ async def test_connections_are_reused_without_delay(serve: Any, ask: Any, transp
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-async def test_limit_bounds_the_connections(serve: Any, ask: Any) -> None:
+async def test_limit_bounds_the_connections(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
     """With limit=2 ten requests at once use two connections."""
-    limited = HTTPTransport(limit=2)
+    limited = kind(limit=2)
     port = await serve(OK)
 
     await asyncio.gather(*(limited.send(ask(port)) for _ in range(10)))
@@ -194,9 +194,11 @@ BIG = b"x" * 2000
     ],
 )
 @pytest.mark.parametrize("slowly", [False, True])
-async def test_answer_over_the_cap_is_refused(answer: bytes, slowly: bool, serve: Any, ask: Any) -> None:
+async def test_answer_over_the_cap_is_refused(
+    kind: type[HTTPTransport], answer: bytes, slowly: bool, serve: Any, ask: Any
+) -> None:
     """More than max_body_bytes is an error, whether announced or found while reading."""
-    small = HTTPTransport(max_body_bytes=1500)
+    small = kind(max_body_bytes=1500)
 
     async def handler(peer: Any) -> None:
         await peer.request()
@@ -214,9 +216,11 @@ async def test_answer_over_the_cap_is_refused(answer: bytes, slowly: bool, serve
     assert caught.value.retryable is False
 
 
-async def test_whole_large_answer_in_one_piece_is_refused(serve: Any, ask: Any) -> None:
+async def test_whole_large_answer_in_one_piece_is_refused(
+    kind: type[HTTPTransport], serve: Any, ask: Any
+) -> None:
     """The cap also holds for what came together with its head."""
-    small = HTTPTransport(max_body_bytes=1500)
+    small = kind(max_body_bytes=1500)
     port = await serve(whole(BIG))
     with pytest.raises(DecodeError, match="max_body_bytes"):
         await small.send(ask(port))

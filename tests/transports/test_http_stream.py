@@ -201,11 +201,13 @@ async def test_failing_before_anything_was_read(serve: Any, ask: Any, transport:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_leaving_a_stream_is_seen_within_50_ms(tls: bool, serve: Any, ask: Any, authority: Any) -> None:
+async def test_leaving_a_stream_is_seen_within_50_ms(
+    kind: type[HTTPTransport], tls: bool, serve: Any, ask: Any, authority: Any
+) -> None:
     """close() before the end cuts the connection at once, over TLS too; a pending read ends."""
     loop = asyncio.get_running_loop()
     left: asyncio.Future[float] = loop.create_future()
-    transport = HTTPTransport(ca_file=authority.ca_file)
+    transport = kind(ca_file=authority.ca_file)
 
     async def handler(peer: Any) -> None:
         await peer.request()
