@@ -6,18 +6,16 @@ Source: OpenAI API reference.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlencode
 
 from asyncapi.abc import StreamDecoder
 from asyncapi.backends import unsupported_operation
 from asyncapi.backends._openai_codec import Body, Codec
-from asyncapi.backends._openai_operations import CODECS
+from asyncapi.backends._openai_operations import CODECS, codec_class
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.backends._openai_reply import SHAPE_ERRORS
 from asyncapi.backends._openai_request import RequestWriter
-from asyncapi.backends._openai_responses_stream import ResponsesStream
-from asyncapi.backends._openai_stream import ChatStream
 from asyncapi.errors import AsyncAPIError, DecodeError
 from asyncapi.types.requests import ChatRequest, Extra, Request, RespondRequest
 from asyncapi.types.responses import Response
@@ -26,6 +24,10 @@ from asyncapi.wire.errors import error_for
 from asyncapi.wire.json import HEADERS, dumps, merge
 from asyncapi.wire.masking import excerpt
 from asyncapi.wire.multipart import Form
+
+if TYPE_CHECKING:
+    from asyncapi.backends._openai_responses_stream import ResponsesStream
+    from asyncapi.backends._openai_stream import ChatStream
 
 __all__ = ["OpenAIDialect"]
 
@@ -38,6 +40,8 @@ class OpenAIDialect:
     Args:
         service: Where it lives and what it can do.
         quirks: How it differs from OpenAI.
+
+    State: the ``_codecs`` of the operations that were used.
     """
 
     def __init__(self, service: Service, quirks: Quirks | None = None) -> None:
@@ -46,10 +50,7 @@ class OpenAIDialect:
         self.quirks = quirks
         self._name = service.name
         self._writer = RequestWriter(service.name, quirks)
-        # Operations that the dialect does not have are for subclasses to translate.
-        self._codecs: dict[str, Codec[Any]] = {
-            name: CODECS[name](service.name, quirks) for name in service.operations if name in CODECS
-        }
+        self._codecs: dict[str, Codec[Any]] = {}
 
     def __repr__(self) -> str:
         return f"OpenAIDialect({self._name!r})"
@@ -66,9 +67,7 @@ class OpenAIDialect:
             UnsupportedOperationError: The service does not offer the operation.
             ConfigError: The request can't be expressed.
         """
-        codec = self._codecs.get(request.operation)
-        if codec is None:
-            raise unsupported_operation(self._name, request.operation)
+        codec = self._codecs.get(request.operation) or self._codec(request.operation)
         notes: list[str] = []
         body = codec.write(request, notes)
         if type(body) is not dict or request.extra is not None:
@@ -91,9 +90,7 @@ class OpenAIDialect:
             DecodeError: The body is not what the dialect promises.
             ProviderError: The body holds an error.
         """
-        codec = self._codecs.get(request.operation)
-        if codec is None:
-            raise unsupported_operation(self._name, request.operation)
+        codec = self._codecs.get(request.operation) or self._codec(request.operation)
         try:
             return codec.read(request, reply)
         except AsyncAPIError:
@@ -123,10 +120,16 @@ class OpenAIDialect:
         Raises:
             UnsupportedOperationError: The service does not offer the operation, or not as a stream.
         """
-        codec = self._codecs.get(request.operation)
+        return self._codec(request.operation).stream(request, reply)
+
+    def _codec(self, operation: str) -> Codec[Any]:
+        # What a row offers and the dialect does not have is for a subclass to translate.
+        if operation not in self.service.operations or operation not in CODECS:
+            raise unsupported_operation(self._name, operation)
+        codec = self._codecs.get(operation)
         if codec is None:
-            raise unsupported_operation(self._name, f"streamed {request.operation}")
-        return codec.stream(request, reply)
+            codec = self._codecs[operation] = codec_class(operation)(self._name, self.quirks)
+        return codec
 
     def _written(self, codec: Codec[Any], request: Request, body: Body, notes: list[str]) -> WireRequest:
         """What is no plain JSON, or has extras to be merged in."""

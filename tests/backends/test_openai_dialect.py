@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -82,6 +84,20 @@ def test_what_the_dialect_has_not_is_refused_even_if_the_row_offers_it() -> None
     fly: Any = Fly(model="m")
     with pytest.raises(UnsupportedOperationError):
         MINE.encode(fly)
+
+
+@pytest.mark.slow
+def test_a_chat_imports_no_other_operation() -> None:
+    """The first call of a program pays for what it uses."""
+    code = (
+        "import sys; from asyncapi.backends.openai import backend; "
+        "from asyncapi.types.requests import ChatRequest; "
+        "backend.encode(ChatRequest(model='m', messages=())); "
+        "assert not {'media', 'responses', 'lists', 'complete'} & "
+        "{name.rpartition('_openai_')[2] for name in sys.modules if '_openai_' in name}"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_its_repr_names_the_service() -> None:
