@@ -19,10 +19,11 @@ Verb: TypeAlias = Callable[[Client, str], Awaitable[Any]]
 
 WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt "
 USER = "What is the weather?"
-#: Every service, and where the emulator speaks as it.
-MOUNTS = {name: "s3" if name == "s3_kit" else name for name in known_backends()}
 #: Keys as each service has them, all of them recognisable.
-KEYS = {name: f"planted-{name}-0123456789abcdef" for name in MOUNTS} | {"s3_kit": "AKPLANTED:emulator-secret"}
+KEYS = {
+    **{name: f"planted-{name}-0123456789abcdef" for name in known_backends()},
+    "s3_kit": "AKPLANTED:emulator-secret",
+}
 _TENSOR: Mapping[str, Mapping[str, Any]] = {"ovms": {"input0": [1.0, 2.0]}, "llvm": {"input": [[1.0, 2.0]]}}
 #: Models that are more than a name.
 _MODELS = {
@@ -227,6 +228,4 @@ def model_of(service: str, operation: str) -> str:
 
 def endpoint_of(emulator: Emulator, service: str, **options: Any) -> Endpoint:
     """The endpoint of a service that the emulator plays."""
-    return Endpoint(
-        service, base_url=emulator.base_urls[MOUNTS[service]], keys=(Key(KEYS[service]),), **options
-    )
+    return Endpoint(service, base_url=emulator.base_urls[service], keys=(Key(KEYS[service]),), **options)

@@ -1,0 +1,1 @@
+"""What others wrote, asked about what we wrote: real servers, official SDKs, and chance."""
