@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -18,7 +19,6 @@ from asyncapi.errors import (
     AsyncAPIError,
     AuthenticationError,
     ConfigError,
-    ConnectionLostError,
     DecodeError,
     InvalidRequestError,
     NotFoundError,
@@ -30,11 +30,21 @@ from asyncapi.errors import (
     StreamInterruptedError,
     UnsupportedOperationError,
 )
-from asyncapi.types.objects import ObjectRequest, ObjectResponse, StoredObject
+from asyncapi.types.objects import (
+    ACCESS_KEY,
+    AMAZON,
+    SECRET_KEY,
+    SESSION_TOKEN,
+    ObjectRequest,
+    ObjectResponse,
+    StoredObject,
+)
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Chunk, Response
 from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
 from asyncapi.wire.json import loads_object
+from asyncapi.wire.masking import excerpt
+from asyncapi.wire.ratelimit import retry_after
 
 __all__ = ["S3Kit", "backend"]
 
@@ -52,6 +62,8 @@ _ACTIONS = {
     "complete": "complete_multipart_upload",
     "abort": "abort_multipart_upload",
 }
+_WITHOUT_KEY = frozenset({"list", "delete_many"})
+_LONGEST_PRESIGNED_S = 7 * 24 * 3600
 
 _CODES: Mapping[str, type[ProviderError]] = {
     "AccessDenied": PermissionDeniedError,
@@ -59,6 +71,7 @@ _CODES: Mapping[str, type[ProviderError]] = {
     "SignatureDoesNotMatch": AuthenticationError,
     "ExpiredToken": AuthenticationError,
     "InvalidToken": AuthenticationError,
+    "TokenRefreshRequired": AuthenticationError,
     "RequestTimeTooSkewed": AuthenticationError,
     "NoSuchKey": NotFoundError,
     "NoSuchBucket": NotFoundError,
@@ -71,9 +84,18 @@ _CODES: Mapping[str, type[ProviderError]] = {
     "RequestTimeout": ServerError,  # a 400 that means: the store did not wait for the whole body
     "InternalError": ServerError,
     "InvalidObjectState": InvalidRequestError,
+    "NotImplemented": InvalidRequestError,  # a 501 that no other try makes good
 }
 #: The caller's own, but worth another try: a body damaged on its way, a write that met another.
-_AGAIN = frozenset({"BadDigest", "ConditionalRequestConflict", "OperationAborted"})
+_AGAIN = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "XAmzContentSHA256Mismatch",
+        "ConditionalRequestConflict",
+        "OperationAborted",
+    }
+)
 _STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -90,7 +112,7 @@ class S3Kit:
     service = Service(
         name="s3_kit",
         operations=frozenset({"object"}),
-        base_url="https://s3.amazonaws.com",
+        base_url=AMAZON,
         key_env=("S3_KIT_API_KEY",),
         url_env=("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
         needs_key=False,
@@ -102,31 +124,20 @@ class S3Kit:
         """The operation's name, its parameters and its body.
 
         Raises:
-            ConfigError: An action that there is not.
+            ConfigError: An action that there is not, or one without what it needs.
         """
         if not isinstance(request, ObjectRequest):
             raise UnsupportedOperationError(f"{self.name} does not offer {request.operation!r}")
         method = _ACTIONS.get(request.action)
         if method is None:
             raise ConfigError(f"{self.name} has no action {request.action!r}; it has {', '.join(_ACTIONS)}")
-        parameters: dict[str, Any] = {"Bucket": request.model, **request.arguments}
-        if request.key:
-            parameters["Key"] = request.key
-        if request.action == "delete_many":
-            parameters["Delete"] = {"Objects": [{"Key": key} for key in request.keys], "Quiet": False}
-        elif request.action == "copy":
-            source = parameters.pop("source")
-            parameters["CopySource"] = {"Bucket": source[0], "Key": source[1]}
-        elif request.action == "presign":
-            expires = parameters.pop("expires")
-            parameters = {
-                "ClientMethod": parameters.pop("method"),
-                "Params": parameters,
-                "ExpiresIn": expires,
-            }
-        return WireRequest(
-            method=method, path="?" + orjson.dumps(parameters).decode(), body=request.body, headers=None
-        )
+        try:
+            parameters = orjson.dumps(_parameters(request)).decode()
+        except TypeError as error:  # of orjson: it names the type, never the value
+            raise ConfigError(
+                f"{self.name}: an argument of {request.action} can't be sent: {error}"
+            ) from None
+        return WireRequest(method=method, path=f"?{parameters}", body=request.body)
 
     def authorize(self, secret: str, /) -> Mapping[str, str]:
         """The parts of a key, for the transport alone.
@@ -138,8 +149,8 @@ class S3Kit:
         private, _, token = rest.partition(":")
         if not colon or not access or not private:
             raise ConfigError(f"a key of {self.name} is written ACCESS:SECRET or ACCESS:SECRET:TOKEN")
-        headers = {"x-s3-access-key": access, "x-s3-secret-key": private}
-        return {**headers, "x-s3-session-token": token} if token else headers
+        headers = {ACCESS_KEY: access, SECRET_KEY: private}
+        return {**headers, SESSION_TOKEN: token} if token else headers
 
     def decode(self, request: Request, reply: WireResponse, /) -> Response:
         """What the action gave.
@@ -169,12 +180,13 @@ class S3Kit:
         if cls is None:
             cls = ServerError if reply.status >= 500 else InvalidRequestError
         return cls(
-            f"{self.name}: {message or code or f'status {reply.status}'}"[:500],
+            f"{self.name}: {excerpt(message) or code or f'status {reply.status}'}",
             status=reply.status,
             code=code,
             provider_request_id=reply.headers.get("x-amz-request-id", ""),
             body=reply.body,
             retryable=True if code in _AGAIN else None,
+            retry_after=retry_after(reply.headers, exhausted=False),
         )
 
     def stream(self, request: Request, reply: WireResponse, /) -> ObjectStream:
@@ -209,15 +221,65 @@ class ObjectStream:
         return [Chunk(data=data)]
 
     def finish(self) -> ObjectResponse:
-        """What is known of the object; its bytes were delivered."""
+        """What is known of the object; its bytes were delivered.
+
+        Raises:
+            StreamInterruptedError: There are fewer bytes than the object has.
+        """
         if self._length is not None and self._seen != self._length:
-            cut = ConnectionLostError(f"s3_kit: {self._seen} bytes of an object of {self._length}")
-            raise StreamInterruptedError(cut.message, partial=self.partial())
+            raise StreamInterruptedError(
+                f"s3_kit: {self._seen} bytes of an object of {self._length}", partial=self.partial()
+            )
         return self.partial()
 
     def partial(self) -> ObjectResponse:
         """The same, whatever arrived."""
         return _got(self._request, self._headers, b"")
+
+
+def _parameters(request: ObjectRequest) -> dict[str, Any]:
+    """The parameters of S3's own operation.
+
+    Raises:
+        ConfigError: One that the action needs is missing or can't be.
+    """
+    action = request.action
+    if not request.key and action not in _WITHOUT_KEY:
+        raise ConfigError(f"s3_kit: {action} needs the key of an object")
+    parameters: dict[str, Any] = {"Bucket": request.model, **request.arguments}
+    if request.key:
+        parameters["Key"] = request.key
+    match action:
+        case "delete_many":
+            if not request.keys:
+                raise ConfigError("s3_kit: delete_many needs keys")
+            # Each once: stores differ in what they say of a key that is named twice.
+            objects = [{"Key": key} for key in dict.fromkeys(request.keys)]
+            parameters["Delete"] = {"Objects": objects, "Quiet": False}
+        case "copy":
+            source = _needed(action, parameters, "source")
+            parameters["CopySource"] = {"Bucket": source[0] or request.model, "Key": source[1]}
+        case "presign":
+            return _presigned(parameters)
+    return parameters
+
+
+def _presigned(parameters: dict[str, Any]) -> dict[str, Any]:
+    method = _needed("presign", parameters, "method")
+    expires = _needed("presign", parameters, "expires")
+    if method not in ("get", "put"):
+        raise ConfigError(f's3_kit: presign: expected method "get" or "put", got {method!r}')
+    if not 1 <= expires <= _LONGEST_PRESIGNED_S:
+        raise ConfigError(
+            f"s3_kit: presign: expected expires from 1 to {_LONGEST_PRESIGNED_S} s, got {expires}"
+        )
+    return {"ClientMethod": f"{method}_object", "Params": parameters, "ExpiresIn": int(expires)}
+
+
+def _needed(action: str, parameters: dict[str, Any], name: str) -> Any:
+    if name not in parameters:
+        raise ConfigError(f"s3_kit: {action} needs the argument {name!r}")
+    return parameters.pop(name)
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
@@ -230,6 +292,7 @@ def _got(request: ObjectRequest, headers: Mapping[str, str], body: bytes) -> Obj
         key=request.key,
         size=_total(headers),
         etag=headers.get("etag", "").strip('"'),
+        modified=_moment(headers.get("last-modified", "")),
         content_type=headers.get("content-type", ""),
         metadata={
             name.lower().removeprefix("x-amz-meta-"): value
@@ -246,6 +309,14 @@ def _total(headers: Mapping[str, str]) -> int | None:
     return int(total) if total.isdecimal() else _length(headers)
 
 
+def _moment(text: str) -> float | None:
+    """Unix time of an HTTP date."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+
+
 def _answered(request: ObjectRequest, answer: Mapping[str, Any]) -> ObjectResponse:
     match request.action:
         case "list":
@@ -253,15 +324,11 @@ def _answered(request: ObjectRequest, answer: Mapping[str, Any]) -> ObjectRespon
                 model=request.model,
                 objects=tuple(_stored(item["Key"], item) for item in answer.get("Contents") or ()),
                 prefixes=tuple(item["Prefix"] for item in answer.get("CommonPrefixes") or ()),
-                continuation=answer.get("NextContinuationToken") if answer.get("IsTruncated") else None,
+                # Without a token the rest can't be had: that is no end.
+                continuation=answer["NextContinuationToken"] if answer.get("IsTruncated") else None,
             )
         case "delete_many":
-            failures = {e["Key"]: f"{e.get('Code')}: {e.get('Message')}" for e in answer.get("Errors") or ()}
-            return ObjectResponse(
-                model=request.model,
-                deleted=tuple(item["Key"] for item in answer.get("Deleted") or ()),
-                failures=failures,
-            )
+            return _deleted(request, answer)
         case "presign":
             return ObjectResponse(model=request.model, url=answer["Url"])
         case "create":
@@ -274,6 +341,20 @@ def _answered(request: ObjectRequest, answer: Mapping[str, Any]) -> ObjectRespon
             return ObjectResponse(model=request.model, deleted=(request.key,))
         case _:
             return ObjectResponse(model=request.model, objects=(_stored(request.key, answer),))
+
+
+def _deleted(request: ObjectRequest, answer: Mapping[str, Any]) -> ObjectResponse:
+    """What became of every key that was asked for, in the order in which they were."""
+    gone = {item["Key"] for item in answer.get("Deleted") or ()}
+    told = {e["Key"]: f"{e.get('Code')}: {e.get('Message')}" for e in answer.get("Errors") or ()}
+    if silent := set(request.keys) - gone - told.keys():
+        raise ValueError(f"nothing is said of {len(silent)} keys")
+    return ObjectResponse(
+        model=request.model,
+        deleted=tuple(key for key in request.keys if key not in told),
+        failures={key: told[key] for key in request.keys if key in told},
+        answered=len(request.keys),
+    )
 
 
 def _stored(key: str, item: Mapping[str, Any]) -> StoredObject:

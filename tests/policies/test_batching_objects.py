@@ -26,7 +26,8 @@ def answer(to: Request) -> ObjectResponse:
     """Keys with a c in them can't be deleted."""
     assert isinstance(to, ObjectRequest)
     failed = {key: "AccessDenied" for key in to.keys if "c" in key}
-    return ObjectResponse(deleted=tuple(k for k in to.keys if k not in failed), failures=failed, raw=1)
+    deleted = tuple(key for key in to.keys if key not in failed)
+    return ObjectResponse(deleted=deleted, failures=failed, answered=len(to.keys), raw=1)
 
 
 @PROPERTY

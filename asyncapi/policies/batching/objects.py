@@ -63,6 +63,7 @@ class ObjectBatching:
                 response,
                 deleted=tuple([key for key in request.keys if key in deleted]),
                 failures={key: failures[key] for key in request.keys if key in failures},
+                answered=len(request.keys),
                 usage=usage,
             )
             for request, usage in zip(requests, usages, strict=True)
@@ -72,7 +73,7 @@ class ObjectBatching:
     def answers(self, response: Response, /) -> int:
         """The number of keys that a bulk delete speaks of, else 1."""
         assert isinstance(response, ObjectResponse)
-        return len(response.deleted) + len(response.failures) or 1
+        return response.answered
 
     def pieces(self, request: Request, items: int, chars: int | None, /) -> list[Request]:
         """Runs of keys within the limit."""
@@ -89,6 +90,7 @@ class ObjectBatching:
             every[0],
             deleted=tuple([key for response in every for key in response.deleted]),
             failures={key: text for response in every for key, text in response.failures.items()},
+            answered=sum(response.answered for response in every),
             usage=total([response.usage for response in every]),
             raw=[response.raw for response in every],
         )
