@@ -2,14 +2,16 @@
 
 ::
 
-    client      Client, the one object to begin with
-    config      frozen settings: Endpoint, Key, KeyPool, Retry, Breaker, Batch, Timeout, profiles
-    types       requests, responses, messages, usage, events
-    errors      every exception
-    abc         protocols for backends, transports and hooks of your own
-    backends    one translator per service
-    testing     ScriptedTransport, virtual_time, forbid_network
-    emulator    pretend services for demos and tests
+    client        Client, the one object to begin with
+    config        frozen settings: Endpoint, Key, KeyPool, Retry, Breaker, Batch, Timeout, profiles
+    types         requests, responses, messages, usage, events
+    errors        every exception
+    abc           protocols for backends, transports and hooks of your own
+    backends      one translator per service
+    testing       ScriptedTransport, virtual_time, forbid_network
+    emulator      pretend services for demos and tests
+    jobs          files of requests that survive a crash
+    integrations  one client inside a web server: aiohttp.web, ASGI
 
 Inside: ``policies`` decide, ``_core`` schedules, ``wire`` parses, ``transports`` move bytes,
 ``telemetry`` counts. Not related to the AsyncAPI specification, nor to the PyPI package ``asyncapi``.
@@ -19,7 +21,19 @@ from asyncapi._core.mapping import Done
 from asyncapi._core.streaming import Stream
 from asyncapi._version import __version__
 from asyncapi.client import Client
-from asyncapi.config import Batch, Breaker, Endpoint, Fixed, Key, KeyPool, Profile, Retry, Timeout, profile
+from asyncapi.config import (
+    Batch,
+    Breaker,
+    Endpoint,
+    Fixed,
+    Key,
+    KeyPool,
+    Profile,
+    Retry,
+    Route,
+    Timeout,
+    profile,
+)
 from asyncapi.errors import (
     AsyncAPIError,
     AuthenticationError,
@@ -51,25 +65,55 @@ from asyncapi.errors import (
     UnknownModelError,
     UnsupportedOperationError,
 )
+from asyncapi.objects import Objects
 from asyncapi.telemetry.stats import Statistics
-from asyncapi.types.messages import Audio, File, Image, Message, Text, Tool, ToolCall, ToolResult
+from asyncapi.types.messages import Audio, File, Image, Message, Reasoning, Text, Tool, ToolCall, ToolResult
+from asyncapi.types.objects import ObjectRequest, ObjectResponse, StoredObject
 from asyncapi.types.requests import (
+    ChatBatchRequest,
     ChatRequest,
+    ClassifyRequest,
+    CompleteRequest,
+    CountTokensRequest,
     EmbedRequest,
     Extra,
+    ImageRequest,
+    InferRequest,
     ModelsRequest,
+    ModerateRequest,
+    NativeRequest,
     Priority,
     Request,
     RerankRequest,
+    RespondRequest,
+    ScoreRequest,
+    SparseEmbedRequest,
+    SpeechRequest,
+    TokenizeRequest,
+    TranscribeRequest,
+    TranslateRequest,
 )
 from asyncapi.types.responses import (
     ChatResponse,
     Chunk,
+    ClassifyResponse,
+    CompleteResponse,
+    CountTokensResponse,
     EmbedResponse,
+    ImageResponse,
+    InferResponse,
     ModelsResponse,
+    ModerateResponse,
+    NativeResponse,
     RerankResponse,
     Response,
+    ScoreResponse,
+    SparseEmbedResponse,
+    SpeechResponse,
+    TokenizeResponse,
+    TranscribeResponse,
 )
+from asyncapi.types.tensors import Tensor
 from asyncapi.types.usage import Usage
 
 __all__ = [
@@ -79,17 +123,24 @@ __all__ = [
     "Batch",
     "Breaker",
     "BudgetExceededError",
+    "ChatBatchRequest",
     "ChatRequest",
     "ChatResponse",
     "Chunk",
     "CircuitOpenError",
+    "ClassifyRequest",
+    "ClassifyResponse",
     "Client",
     "ClientClosedError",
+    "CompleteRequest",
+    "CompleteResponse",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
     "ContentRefusedError",
     "ContextLengthError",
+    "CountTokensRequest",
+    "CountTokensResponse",
     "DeadlineExceededError",
     "DecodeError",
     "Done",
@@ -100,6 +151,10 @@ __all__ = [
     "File",
     "Fixed",
     "Image",
+    "ImageRequest",
+    "ImageResponse",
+    "InferRequest",
+    "InferResponse",
     "InvalidRequestError",
     "Key",
     "KeyPool",
@@ -107,9 +162,16 @@ __all__ = [
     "MissingKeyError",
     "ModelsRequest",
     "ModelsResponse",
+    "ModerateRequest",
+    "ModerateResponse",
+    "NativeRequest",
+    "NativeResponse",
     "NoKeyAvailableError",
     "NotFoundError",
     "NotSentError",
+    "ObjectRequest",
+    "ObjectResponse",
+    "Objects",
     "OverloadedError",
     "PermissionDeniedError",
     "Priority",
@@ -119,20 +181,36 @@ __all__ = [
     "QuotaExhaustedError",
     "RateLimitError",
     "ReadTimeoutError",
+    "Reasoning",
     "Request",
     "RerankRequest",
     "RerankResponse",
+    "RespondRequest",
     "Response",
     "Retry",
+    "Route",
+    "ScoreRequest",
+    "ScoreResponse",
     "ServerError",
+    "SparseEmbedRequest",
+    "SparseEmbedResponse",
+    "SpeechRequest",
+    "SpeechResponse",
     "Statistics",
+    "StoredObject",
     "Stream",
     "StreamInterruptedError",
+    "Tensor",
     "Text",
     "Timeout",
+    "TokenizeRequest",
+    "TokenizeResponse",
     "Tool",
     "ToolCall",
     "ToolResult",
+    "TranscribeRequest",
+    "TranscribeResponse",
+    "TranslateRequest",
     "TransportError",
     "UnknownModelError",
     "UnsupportedOperationError",

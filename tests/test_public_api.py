@@ -21,11 +21,18 @@ MODULES = [
     "asyncapi.config",
     "asyncapi.emulator",
     "asyncapi.errors",
+    "asyncapi.integrations",
+    "asyncapi.integrations.aiohttp_web",
+    "asyncapi.integrations.asgi",
+    "asyncapi.jobs",
+    "asyncapi.objects",
     "asyncapi.testing",
     "asyncapi.types.events",
     "asyncapi.types.messages",
+    "asyncapi.types.objects",
     "asyncapi.types.requests",
     "asyncapi.types.responses",
+    "asyncapi.types.tensors",
     "asyncapi.types.usage",
     "asyncapi.types.wire",
 ]
@@ -76,6 +83,16 @@ def test_the_version_is_one() -> None:
 
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.?\w+)?", asyncapi.__version__)
     assert f"## [{asyncapi.__version__}]" in changelog or "## [Unreleased]" in changelog
+
+
+def test_every_request_and_its_response_are_at_hand() -> None:
+    """Requests for ``call`` and ``map``, and what the verbs give, need one import."""
+    modules = [
+        importlib.import_module(f"asyncapi.types.{name}") for name in ("requests", "responses", "objects")
+    ]
+    names = {name for module in modules for name in module.__all__ if name.endswith(("Request", "Response"))}
+
+    assert names <= set(asyncapi.__all__)
 
 
 def test_every_public_name_is_in_the_typing_check() -> None:

@@ -62,6 +62,55 @@ async def calls() -> None:
         client.keys("openai").add(asyncapi.Key(env="NEW"))
 
 
+async def other_operations(client: asyncapi.Client) -> None:
+    """The verbs beside chat and embed, and what each gives."""
+    model = "openai:m"
+    assert_type(await client.respond(model, "Hello", store=False), asyncapi.ChatResponse)
+    assert_type((await client.count_tokens(model, "Hello")).input_tokens, int)
+    assert_type(await client.count_tokens(model, "Hello"), asyncapi.CountTokensResponse)
+    completed = await client.complete(model, ["One", "Two"], max_tokens=5)
+    assert_type(completed, asyncapi.CompleteResponse)
+    assert_type(completed.texts, tuple[str, ...])
+    assert_type(await client.embed_sparse(model, "a"), asyncapi.SparseEmbedResponse)
+    scored = await client.score(model, query="q", documents=["a"])
+    assert_type(scored, asyncapi.ScoreResponse)
+    assert_type(scored.scores, tuple[float, ...])
+    assert_type(await client.classify(model, [("a", "b"), "c"]), asyncapi.ClassifyResponse)
+    assert_type(await client.tokenize(model, "a"), asyncapi.TokenizeResponse)
+    assert_type(await client.moderate(model, "a"), asyncapi.ModerateResponse)
+    assert_type(await client.image(model, "a fjord", size="1024x1024"), asyncapi.ImageResponse)
+    spoken = await client.speech(model, "Hello", voice="alloy")
+    assert_type(spoken, asyncapi.SpeechResponse)
+    assert_type(await client.transcribe(model, spoken.audio), asyncapi.TranscribeResponse)
+    assert_type(await client.translate(model, spoken.audio), asyncapi.TranscribeResponse)
+    tensor = asyncapi.Tensor(datatype="FP32", shape=(2,), data=[1.0, 2.0])
+    inferred = await client.infer("ovms:double", {"input0": tensor})
+    assert_type(inferred, asyncapi.InferResponse)
+    assert_type(inferred.outputs["output0"], asyncapi.Tensor)
+    assert_type(await client.native("ollama:qwen3", "show"), asyncapi.NativeResponse)
+
+
+async def objects(client: asyncapi.Client) -> None:
+    """A bucket."""
+    bucket: asyncapi.Objects = client.objects("s3_kit:bucket", timeout=30)
+    assert_type(await bucket.put("a", b"b", metadata={"c": "d"}), asyncapi.StoredObject)
+    assert_type(await bucket.get("a", range=(0, 1)), bytes)
+    async for stored in bucket.list("a"):
+        assert_type(stored.size, int | None)
+    page = await bucket.page("a", delimiter="/")
+    assert_type(page, asyncapi.ObjectResponse)
+    async with bucket.open("a") as stream:
+        assert_type(stream, asyncapi.Stream[asyncapi.ObjectResponse])
+    head = asyncapi.ObjectRequest(model="s3_kit:bucket", action="head", key="a")
+    assert_type(await client.call(head), asyncapi.Response)
+
+
+def routed() -> asyncapi.Client:
+    """Names for several targets: in order, or by weight."""
+    weighted = asyncapi.Route(("openai:a", "claude:b"), weights=(3, 1))
+    return asyncapi.Client(routes={"fast": weighted, "smart": ["openai:a", "claude:b"]})
+
+
 async def streams(client: asyncapi.Client) -> None:
     """A stream is entered, then read."""
     async with client.stream("claude:claude-sonnet-5", "Count", max_tokens=10, stop="5") as stream:
@@ -95,6 +144,23 @@ def requests() -> Iterator[asyncapi.Request]:
     )
     yield asyncapi.EmbedRequest(model="openai:e", inputs=("a",))
     yield asyncapi.RerankRequest(model="vllm:r", query="q", documents=("a",))
+    said = asyncapi.Message("assistant", (asyncapi.Reasoning(text="hm"), asyncapi.Text("Hello")))
+    yield asyncapi.ChatBatchRequest(model="vllm:m", conversations=((said,), (said,)))
+    yield asyncapi.RespondRequest(model="openai:m", messages=(said,), previous_response_id="r")
+    yield asyncapi.CountTokensRequest(model="claude:m", messages=(said,))
+    yield asyncapi.CompleteRequest(model="openai:m", prompts=("a",))
+    yield asyncapi.SparseEmbedRequest(model="hf_tei:m", inputs=("a",))
+    yield asyncapi.ClassifyRequest(model="hf_tei:m", inputs=("a", ("b", "c")))
+    yield asyncapi.ScoreRequest(model="vllm:m", query="q", documents=("a",))
+    yield asyncapi.TokenizeRequest(model="hf_tei:m", inputs=("a",))
+    yield asyncapi.ModerateRequest(model="openai:m", inputs=("a",))
+    yield asyncapi.ImageRequest(model="openai:m", prompt="a fjord")
+    yield asyncapi.SpeechRequest(model="openai:m", text="a", voice="alloy")
+    yield asyncapi.TranscribeRequest(model="groq:m", audio=b"")
+    yield asyncapi.TranslateRequest(model="groq:m", audio=b"")
+    tensor = asyncapi.Tensor(datatype="INT64", shape=(1,), data=[1])
+    yield asyncapi.InferRequest(model="ovms:m", inputs={"input0": tensor})
+    yield asyncapi.NativeRequest(model="ollama:m", action="show")
 
 
 async def mapped(client: asyncapi.Client) -> None:
