@@ -1,4 +1,4 @@
-"""The generic model-server REST protocol that the predecessor calls "LLVM".
+"""A generic model-server REST protocol, called "LLVM".
 
 A model takes any JSON as its input and gives any JSON. So its own form is native::
 
@@ -16,7 +16,7 @@ The other actions are info, statistics, optimize (with ``optimization_type``), r
 ``batch_infer`` must be answered by exactly 200 and by as many results as there are inputs; if not, the
 whole call fails. A server without it answers 404 or 405, which is not hidden: call ``infer`` per item.
 
-Source: no public server speaks it; the reference is the predecessor's client.
+Source: no public server speaks it; the reference is the one known client of such servers.
 """
 
 from __future__ import annotations

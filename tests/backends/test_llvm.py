@@ -1,4 +1,4 @@
-"""The predecessor's generic model-server protocol: any JSON in and out, tensors on top."""
+"""The generic model-server protocol: any JSON in and out, tensors on top."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def test_its_errors_are_told_apart(
     assert found.retryable is retryable
 
 
-def test_its_settings_are_found_where_the_predecessor_has_them() -> None:
+def test_its_settings_are_found_in_the_environment() -> None:
     """Two names for the address, and a bearer key."""
     row = backend.service
 

@@ -309,7 +309,7 @@ def test_its_errors_are_told_apart(
     assert message in str(found)
 
 
-def test_its_settings_are_found_where_the_predecessor_has_them() -> None:
+def test_its_settings_are_found_in_the_environment() -> None:
     """And a base URL copied from an SDK loses its version."""
     row = OVMS().service
 

@@ -8,7 +8,7 @@ from asyncapi.config import PROFILES, Batch, Breaker, Fixed, Profile, Retry, Tim
 from asyncapi.errors import ConfigError
 
 
-def test_balanced_has_the_defaults_of_the_predecessor() -> None:
+def test_balanced_has_the_defaults() -> None:
     """5 in flight, 100 queued, breaker 5 failures / 30 s, batches of 10."""
     balanced = profile("balanced")
 
