@@ -9,7 +9,7 @@ import msgspec
 from asyncapi._core.call import Call
 from asyncapi.config import Route, Timeout
 from asyncapi.errors import AsyncAPIError, ConfigError
-from asyncapi.policies.routing import order
+from asyncapi.policies.routing import by_load, order
 from asyncapi.runtime import CallOptions, Runtime
 from asyncapi.types.events import RouteMoved
 from asyncapi.types.requests import Request
@@ -38,11 +38,18 @@ class Routes:
     def __contains__(self, model: str) -> bool:
         return model in self._routes
 
+    def targets(self, model: str) -> tuple[str, ...]:
+        """Where requests for a model may go: a route's targets, or the model itself."""
+        return self._routes[model].targets if model in self._routes else (model,)
+
     def way(self, request: Request, options: CallOptions) -> Way:
         """The way of one request through its route."""
         self._runtime.bind()
         route = self._routes[request.model]
-        targets = order(route.targets, route.weights, self._runtime.random)
+        if route.strategy == "least_loaded":
+            targets = by_load(route.targets, self._runtime.load, self._runtime.random)
+        else:
+            targets = order(route.targets, route.weights, self._runtime.random)
         return Way(self._runtime, request, options, targets)
 
     def room(self, request: Request) -> tuple[str, int]:

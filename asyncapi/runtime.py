@@ -140,6 +140,12 @@ class Runtime:
         endpoint = self.endpoint(request.model.partition(":")[0])
         return endpoint.name, max(endpoint.semaphore.limit.value, endpoint.queue.bound)
 
+    def load(self, target: str) -> float:
+        """What is under way and waiting for a target's endpoint, here and there, as a share of its limit."""
+        endpoint = self.endpoint(target.partition(":")[0])
+        work = endpoint.semaphore.in_flight + endpoint.queue.qsize() + endpoint.waiting_there
+        return work / endpoint.semaphore.limit.value
+
     def bind(self) -> None:
         """Belong to the running loop, or say that another one has it."""
         loop = asyncio.get_running_loop()
@@ -259,7 +265,9 @@ class Runtime:
 
     def _headers(self, settings: Resolved) -> dict[str, str]:
         """What every request of an endpoint has: made once."""
-        return {"Content-Type": "application/json", **settings.headers}
+        load = self._backend(settings.backend).service.load
+        asked = {} if load is None else dict([load.ask])
+        return {"Content-Type": "application/json", **asked, **settings.headers}
 
     def _transport_for(self, service: Service) -> Transport:
         if self._transport is not None:

@@ -8,6 +8,7 @@ queue      a bounded ``asyncio.PriorityQueue`` with lazy deletion
 semaphore  permits under a limit that may move
 lease      everything that a send needs, granted at once, released once
 deadlines  many deadlines on one timer
+headers    what a reply says of its key and its service
 batcher    gathers compatible calls into one
 routing    several targets behind one name
 streaming  the same stations for a streamed answer

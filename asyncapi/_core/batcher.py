@@ -12,6 +12,8 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from asyncapi._core.call import Call, Options
 from asyncapi._core.perform import attempts, deadline_error
 from asyncapi.config import Batch
@@ -25,8 +27,8 @@ from asyncapi.errors import (
 )
 from asyncapi.policies.batching import STRATEGIES, Batching
 from asyncapi.types.events import BatchFlushed
-from asyncapi.types.requests import Request
-from asyncapi.types.responses import Response
+from asyncapi.types.requests import NativeRequest, Priority, Request
+from asyncapi.types.responses import NativeResponse, Response
 
 if TYPE_CHECKING:
     from asyncapi._core.endpoint import Endpoint
@@ -82,7 +84,8 @@ class _Group:
 class Batcher:
     """The micro-batcher of one endpoint.
 
-    State: the ``_open`` groups that still gather, by operation and compatibility key.
+    State: the ``_open`` groups that still gather, by operation and compatibility key; the ``_limits`` of
+    what the service takes, and whether it was ``_asked`` for them.
     """
 
     def __init__(self, endpoint: Endpoint, settings: Batch) -> None:
@@ -90,6 +93,7 @@ class Batcher:
         self._settings = settings
         self._limits = endpoint.backend.service.batches if settings.size > 1 else {}
         self._open: dict[Hashable, _Group] = {}
+        self._asked = endpoint.backend.service.batch_size_from is None
 
     def takes(self, request: Request) -> bool:
         """Whether this kind of request is gathered here."""
@@ -100,6 +104,9 @@ class Batcher:
 
         A request larger than the service takes is cut into pieces that travel apart.
         """
+        if not self._asked:
+            self._asked = True
+            self._endpoint.tasks.start(self._ask(call.id), f"asyncapi batch size {self._endpoint.name}")
         limit = self._limits[call.request.operation]
         strategy = STRATEGIES[call.request.operation]
         key = strategy.key(call.request)
@@ -125,6 +132,22 @@ class Batcher:
             if group.timer is not None:
                 group.timer.cancel()
         self._open.clear()
+
+    async def _ask(self, call_id: str) -> None:
+        """How many items this server takes at once. The row's number holds until it has said so."""
+        assert self._endpoint.backend.service.batch_size_from is not None
+        action, field = self._endpoint.backend.service.batch_size_from
+        request = NativeRequest(model="", action=action)
+        call = Call(self._endpoint, request, Options(priority=Priority.HIGH), call_id)
+        try:
+            with self._endpoint.deadlines.within(call.deadline):
+                response = await attempts(call)
+        except (AsyncAPIError, TimeoutError):
+            return
+        told = response.result if isinstance(response, NativeResponse) else None
+        items = told.get(field) if isinstance(told, dict) else None
+        if isinstance(items, int) and items >= 1:
+            self._limits = {op: replace(limit, items=items) for op, limit in self._limits.items()}
 
     # --- gathering ----------------------------------------------------------------------------
 

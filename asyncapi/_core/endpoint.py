@@ -88,8 +88,8 @@ class Endpoint:
 
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
-    ``budget``; ``typical_s`` (running mean of good attempts' time); the ``worker``; the ``tasks``;
-    ``closed``.
+    ``budget``; ``typical_s`` (running mean of good attempts' time); what the service said is
+    ``waiting_there``; the ``worker``; the ``tasks``; ``closed``.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -98,6 +98,7 @@ class Endpoint:
         self.transport = parts.transport
         self.base_url = parts.base_url
         self.request_id_header = parts.backend.service.request_id_header
+        self.waiting_there = 0.0
         self.timeout = parts.timeout
         self.on_open: OnOpen = parts.on_open
         self.clock = parts.clock
@@ -291,8 +292,8 @@ class Endpoint:
                     service_s=took,
                 )
             )
-        elif key.rate is not None:
-            key.rate.refund()
+        else:
+            key.give_back()
         self.worker.kick()
 
     def failed(self, lease: Lease, error: BaseException) -> float | None:

@@ -21,12 +21,13 @@ class Lease:
     State: ``sent`` (whether anything was given to the transport), ``released``.
     """
 
-    __slots__ = ("call", "granted", "key", "permit", "released", "sent")
+    __slots__ = ("call", "granted", "key", "number", "permit", "released", "sent")
 
     def __init__(self, call: Call, permit: Permit, key: KeyState, granted: float) -> None:
         self.call = call
         self.permit = permit
         self.key = key
         self.granted = granted
+        self.number = key.sent
         self.sent = False
         self.released = False

@@ -13,6 +13,7 @@ from typing import TypeVar
 from msgspec.structs import force_setattr
 
 from asyncapi._core.call import Call
+from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
 from asyncapi.abc import WireStream
 from asyncapi.errors import AsyncAPIError, DeadlineExceededError, ReadTimeoutError
@@ -54,6 +55,7 @@ async def attempts(call: Call) -> Response:
         lease = await endpoint.acquire(call)  # queue, limit, breaker, rate, key
         try:
             reply = await exchange(lease, outgoing(lease))  # transport
+            observe(lease, reply.headers)  # rate
             response = decode(call, reply)  # decode
         except BaseException as error:
             delay = endpoint.failed(lease, error)  # verdict, stats

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Generic, TypeVar, cast
 
 from asyncapi._core.call import Call
+from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
 from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within_first_byte
 from asyncapi.abc import StreamDecoder, WireStream
@@ -135,6 +136,7 @@ class Stream(Generic[R]):
         data = await within_first_byte(call, self._open(lease))
         assert self._wire is not None
         reply = WireResponse(status=self._wire.status, headers=self._wire.headers, body=b"")
+        observe(lease, reply.headers)
         if not 200 <= reply.status < 300:
             body = data + await read_all(self._wire) if data else data
             raise backend.error(WireResponse(status=reply.status, headers=reply.headers, body=body))

@@ -26,7 +26,7 @@ from asyncapi.backends._encoding import get_request, json_request
 from asyncapi.errors import AsyncAPIError, DecodeError
 from asyncapi.types.requests import ChatRequest, CountTokensRequest, ModelsRequest, Request
 from asyncapi.types.responses import Response
-from asyncapi.types.wire import Service, WireRequest, WireResponse
+from asyncapi.types.wire import RateHeaders, Service, WireRequest, WireResponse
 from asyncapi.wire.errors import error_for, is_error
 from asyncapi.wire.json import HEADERS, loads_object
 
@@ -48,6 +48,9 @@ class Claude:
         base_url="https://api.anthropic.com",
         key_env=("ANTHROPIC_API_KEY", "CLAUDE_API_KEY"),
         url_env=("ANTHROPIC_BASE_URL",),
+        rate_headers=RateHeaders(
+            "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-limit", 60.0
+        ),
         request_id_header="X-Request-ID",
     )
 

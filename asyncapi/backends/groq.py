@@ -8,7 +8,7 @@ from __future__ import annotations
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import InvalidRequestError
-from asyncapi.types.wire import BatchLimit, Service
+from asyncapi.types.wire import BatchLimit, RateHeaders, Service
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
@@ -26,6 +26,7 @@ backend = OpenAIDialect(
         base_url="https://api.groq.com",
         key_env=("GROQ_API_KEY",),
         url_env=("GROQ_BASE_URL",),
+        rate_headers=RateHeaders("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", 86400.0),
         normalise_url=_without_prefix,
         batches={"embed": BatchLimit(items=2048, chars=900_000)},
     ),

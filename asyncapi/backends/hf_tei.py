@@ -62,6 +62,7 @@ class TEI:
         key_env=("HF_TEI_API_KEY", "TEI_API_KEY"),
         url_env=("HF_TEI_URL", "TEI_BASE_URL", "HF_TEI_BASE_URL"),
         needs_key=False,
+        batch_size_from=("info", "max_client_batch_size"),
         streaming=False,
         batches=dict.fromkeys(("embed", "embed_sparse", "classify", "tokenize"), _LIMIT),
     )

@@ -9,7 +9,7 @@ from asyncapi.backends._native import Action
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import ContentRefusedError, InvalidRequestError
-from asyncapi.types.wire import BatchLimit, Service
+from asyncapi.types.wire import BatchLimit, RateHeaders, Service
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
@@ -52,6 +52,7 @@ backend = OpenAIDialect(
         base_url="https://api.openai.com/v1",
         key_env=("OPENAI_API_KEY",),
         url_env=("OPENAI_BASE_URL",),
+        rate_headers=RateHeaders("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", 60.0),
         batches={
             # 2,048 texts, and 300,000 tokens over all of them, of about three characters.
             "embed": BatchLimit(items=2048, chars=900_000),

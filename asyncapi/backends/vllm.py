@@ -11,7 +11,7 @@ from asyncapi.backends._native import Action
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import OverloadedError, ServerError
-from asyncapi.types.wire import BatchLimit, Service
+from asyncapi.types.wire import BatchLimit, LoadHeader, Service
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["VLLM", "backend"]
@@ -45,6 +45,11 @@ _SERVICE = Service(
     url_env=("VLLM_BASE_URL", "VLLM_API_URL"),
     needs_key=False,
     normalise_url=_without_version,
+    load=LoadHeader(
+        "endpoint-load-metrics",
+        r'"num_requests_waiting":\s*([0-9.]+)',
+        ask=("endpoint-load-metrics-format", "JSON"),
+    ),
     batches={
         "classify": BatchLimit(items=256),
         "complete": BatchLimit(items=64),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -35,11 +35,20 @@ __all__ = ["Route", "Settings", "find", "load", "read"]
 FILE_NAME = "asyncapi.toml"
 
 
+RouteStrategy: TypeAlias = Literal["in_order", "least_loaded"]
+
+
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A name for several targets (``endpoint:model``), in order of preference, or by ``weights``."""
+    """A name for several targets (``endpoint:model``).
+
+    ``strategy`` "in_order" tries them as they are written, or by ``weights`` where there are some;
+    "least_loaded" begins with the endpoint that has the least under way for its limit, counting
+    what the service itself says is waiting there.
+    """
 
     targets: Annotated[tuple[str, ...], msgspec.Meta(description='an array of "endpoint:model"')]
     weights: Annotated[tuple[float, ...], msgspec.Meta(description="an array of numbers above 0")] = ()
+    strategy: RouteStrategy = "in_order"
 
     def __post_init__(self) -> None:
         check_fields(self, "route")

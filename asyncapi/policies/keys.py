@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from asyncapi.config import KeyStrategy
-from asyncapi.policies.rates import EPSILON_S, GCRA, per_minute
+from asyncapi.policies.rates import EPSILON_S, GCRA, Allowance, per_minute
 
 __all__ = ["KeyRing", "KeyState"]
 
@@ -21,12 +21,13 @@ class KeyState:
     ``auth`` are the headers that carry it, ``headers`` all that is sent with it every time: the
     secret itself is not kept, and the repr shows neither.
 
-    State: ``in_flight``; ``cool_until`` and ``parked_until`` with its ``reason`` (clock seconds);
-    ``throttles`` in a row; ``turn``, when it last went, and ``current``, its place in the weighted
-    rotation; its ``rate``.
+    State: how many were ``sent`` and are ``in_flight``; ``cool_until`` and ``parked_until`` with its
+    ``reason`` (clock seconds); ``throttles`` in a row; ``turn``, when it last went, and ``current``, its
+    place in the weighted rotation; its ``rate``, and the ``allowance`` that the service told.
     """
 
     __slots__ = (
+        "allowance",
         "auth",
         "cool_until",
         "current",
@@ -36,6 +37,7 @@ class KeyState:
         "parked_until",
         "rate",
         "reason",
+        "sent",
         "throttles",
         "turn",
         "users",
@@ -58,6 +60,8 @@ class KeyState:
         self.weight = weight
         self.rate: GCRA | None = per_minute(requests_per_minute) if requests_per_minute else None
         self.users = frozenset(users)
+        self.allowance: Allowance | None = None
+        self.sent = 0
         self.in_flight = 0
         self.throttles = 0
         self.cool_until = self.parked_until = -math.inf
@@ -73,7 +77,31 @@ class KeyState:
         wait = self.cool_until - now
         if self.rate is not None:
             wait = max(wait, self.rate.wait(now))
+        if self.allowance is not None:
+            wait = max(wait, self.allowance.wait(now))
         return wait if wait > EPSILON_S else 0.0
+
+    def take(self, now: float) -> None:
+        """Count one request that is being sent."""
+        self.sent += 1
+        self.in_flight += 1
+        if self.rate is not None:
+            self.rate.take(now)
+        if self.allowance is not None:
+            self.allowance.take(now)
+
+    def give_back(self) -> None:
+        """The request never left."""
+        if self.rate is not None:
+            self.rate.refund()
+        if self.allowance is not None:
+            self.allowance.refund()
+
+    def told(self, remaining: float, limit: float, window: float, number: int, now: float) -> None:
+        """What the answer to this key's request ``number`` (counted by ``sent``) said is left."""
+        if self.allowance is None:
+            self.allowance = Allowance()
+        self.allowance.told(remaining, limit, window, self.sent - number, now)
 
     def state(self, now: float) -> str:
         """ "ready", "cooling", or why it is parked."""
@@ -130,9 +158,7 @@ class KeyRing:
         Only after ``wait`` returned 0.0 for the same call.
         """
         key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user)
-        if key.rate is not None:
-            key.rate.take(now)
-        key.in_flight += 1
+        key.take(now)
         return key
 
     def parked(self, now: float, name: str | None, user: str | None) -> list[KeyState]:

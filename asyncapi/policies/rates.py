@@ -5,7 +5,7 @@ Source: ITU-T I.371, annex A (virtual scheduling algorithm).
 
 from __future__ import annotations
 
-__all__ = ["GCRA", "per_minute"]
+__all__ = ["GCRA", "Allowance", "per_minute"]
 
 #: Waits below this are rounding, not waiting: a timer for 1e-16 s would spin.
 EPSILON_S = 1e-9
@@ -35,6 +35,54 @@ class GCRA:
     def refund(self) -> None:
         """Give one request back: it never left."""
         self._arrival -= self._interval
+
+
+class Allowance:
+    """What a service's headers say is left of a key's requests, as a bucket that refills like theirs.
+
+    Requests that were sent after the one that was answered are not in its ``remaining`` yet, so they
+    are taken off here: the bucket may be thought emptier than it is, never fuller.
+
+    State: ``_level`` at the time ``_at`` (seconds), the ``_rate`` at which it refills, and the ``_limit``
+    up to which it does; none of them binds before the service has said one.
+    """
+
+    def __init__(self) -> None:
+        self._level = self._limit = float("inf")
+        self._at = 0.0
+        self._rate = 1.0
+
+    def told(self, remaining: float, limit: float, window: float, sent_since: int, now: float) -> None:
+        """What an answer said.
+
+        Args:
+            remaining: Requests left when the service looked.
+            limit: How many there are in all, 1 or more.
+            window: Seconds in which ``limit`` requests come back.
+            sent_since: Requests sent after the one that was answered.
+            now: The clock, seconds.
+        """
+        self._rate = limit / window
+        self._limit = limit
+        self._level = min(remaining, limit) - sent_since
+        self._at = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until ``take`` may be called, 0.0 for now."""
+        wait = (1.0 - self._now(now)) / self._rate
+        return wait if wait > EPSILON_S else 0.0
+
+    def take(self, now: float) -> None:
+        """Count one request that is being sent."""
+        self._level = self._now(now) - 1.0
+        self._at = now
+
+    def refund(self) -> None:
+        """Give one request back: it never left."""
+        self._level += 1.0
+
+    def _now(self, now: float) -> float:
+        return min(self._limit, self._level + (now - self._at) * self._rate)
 
 
 def per_minute(limit: float) -> GCRA:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from asyncapi.errors import (
@@ -20,7 +20,7 @@ from asyncapi.errors import (
 )
 from asyncapi.policies.retry import Random
 
-__all__ = ["may_move", "order"]
+__all__ = ["by_load", "may_move", "order"]
 
 _TABLE: dict[type[AsyncAPIError], bool] = {
     # Another target has another operation set, another context length.
@@ -67,3 +67,14 @@ def order(targets: Sequence[str], weights: Sequence[float], random: Random) -> l
         ordered.append(rest.pop(place))
         shares.pop(place)
     return ordered
+
+
+def by_load(targets: Sequence[str], load: Callable[[str], float], random: Random) -> list[str]:
+    """The targets by rising load; equal ones by chance, so that idle servers share the work.
+
+    Args:
+        targets: What to order.
+        load: A target's work under way and waiting as a share of what it may have, 0.0 when idle.
+        random: Drawn from once a target.
+    """
+    return sorted(targets, key=lambda target: (load(target), random.random()))

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-__all__ = ["BatchLimit", "Outgoing", "RateLimit", "Service", "WireRequest", "WireResponse"]
+__all__ = [
+    "BatchLimit",
+    "LoadHeader",
+    "Outgoing",
+    "RateHeaders",
+    "RateLimit",
+    "Service",
+    "WireRequest",
+    "WireResponse",
+]
 
 
 class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +70,37 @@ class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):
     chars: int | None = None
 
 
+class RateHeaders(msgspec.Struct, frozen=True):
+    """The headers in which a service says how many requests a key has left, and of how many.
+
+    Units: ``window`` in seconds, the time in which ``limit`` requests come back.
+    """
+
+    remaining: str
+    limit: str
+    window: float
+
+
+class LoadHeader(msgspec.Struct, frozen=True):
+    """The header in which a server says how many requests wait there: the number that ``pattern`` finds.
+
+    ``ask`` is a header that every request has so that the server says it.
+    """
+
+    header: str
+    pattern: str
+    ask: tuple[str, str]
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a service: where it lives, where its settings are found, what it can do.
 
     ``base_url`` means what it means in the service's official SDK. ``url_env`` are variable names, the
     first that is set wins; of ``key_env`` all are taken, each as ``KEY`` and ``KEY_1`` to ``KEY_n``.
     ``normalise_url`` reads the forms of an address that the service's own tools accept.
+    ``rate_headers`` say what is left of a key's requests, ``load`` how much waits at the service.
+    ``batch_size_from`` are a native action and the field of its answer that says how many items a
+    batch may have on this server.
     """
 
     name: str
@@ -80,3 +114,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     request_id_header: str = "X-Request-ID"
     transport: str = "http"
     normalise_url: Callable[[str], str] | None = None
+    rate_headers: RateHeaders | None = None
+    load: LoadHeader | None = None
+    batch_size_from: tuple[str, str] | None = None
