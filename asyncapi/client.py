@@ -169,6 +169,16 @@ class Client(Verbs):
 
     # --- looking and steering -----------------------------------------------------------------
 
+    def check(self, model: str) -> None:
+        """Refuse a model, an endpoint or a route that can't be asked at all. Nothing is sent.
+
+        Raises:
+            ConfigError: There is no such endpoint, or it has no key or address.
+        """
+        for target in self._routes.targets(model):
+            name, colon, _ = target.partition(":")
+            self._runtime.endpoint(name, "" if colon else target)
+
     def statistics(self) -> Statistics:
         """Everything counted so far and what the endpoints are now, as a frozen value."""
         return self._runtime.statistics()

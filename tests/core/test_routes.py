@@ -167,3 +167,16 @@ async def test_wrong_routes_are_refused_when_the_client_is_made(routes: Any, mes
     """Names that clash, targets that are none: said at once."""
     with pytest.raises(asyncapi.ConfigError, match=message):
         asyncapi.Client(endpoints(), routes=routes)
+
+
+async def test_what_can_be_asked_at_all() -> None:
+    """A model, an endpoint or a route passes; anything else is refused before something is sent."""
+    async with client([]) as c:
+        for model in ("smart", "a:small", "b:", "c"):
+            c.check(model)
+        for model, words in (("clever", "has no prefix"), ("d:small", "no endpoint is called 'd'")):
+            with pytest.raises(asyncapi.UnknownModelError, match=words):
+                c.check(model)
+    async with asyncapi.Client(environment={}, routes={"r": ["openai:m"]}, log=False) as c:
+        with pytest.raises(asyncapi.MissingKeyError):
+            c.check("r")
