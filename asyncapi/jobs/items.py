@@ -127,8 +127,8 @@ class BatchItems:
         return name
 
     def _model(self, name: Any) -> str:
-        provider, _, model = self._settings.model.partition(":")
-        if model:
+        provider, colon, model = self._settings.model.partition(":")
+        if model or (provider and not colon):  # the latter is a route
             return self._settings.model
         if not isinstance(name, str) or not name:
             raise LineError("body.model: missing; give a model for all lines as provider:model")

@@ -35,8 +35,8 @@ class Finished(Protocol):
 class Mapper(Protocol):
     """The part of ``asyncapi.Client`` that a run uses."""
 
-    def keys(self, endpoint: str, /) -> object:
-        """The keys of an endpoint: asked for to learn whether it can be used at all.
+    def check(self, model: str, /) -> None:
+        """Refuse a model or a route that can't be asked at all.
 
         Raises:
             ConfigError: There is no such endpoint, or it has no key or URL.

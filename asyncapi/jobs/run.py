@@ -10,7 +10,6 @@ from asyncapi.client import CallOptions
 from asyncapi.errors import (
     AsyncAPIError,
     AuthenticationError,
-    ConfigError,
     NoKeyAvailableError,
     QuotaExhaustedError,
 )
@@ -61,7 +60,7 @@ async def run(
     builder = item_builder(settings)
     output = checked_output(settings)
     if settings.model:
-        client.keys(settings.model.partition(":")[0])  # an unknown or keyless endpoint is refused here
+        client.check(settings.model)  # else every single line would fail with the same
     with locked(output) as folder:
         try:
             source, found = await asyncio.to_thread(opened_input, settings, folder, builder, stop)
@@ -71,14 +70,6 @@ async def run(
             return Summary(interrupted=True)
         with contextlib.closing(journal):
             return await _Run(client, settings, source, builder, journal, reporter, stop, found.lines).run()
-
-
-def _problem(client: Mapper, endpoint: str) -> ConfigError | None:
-    try:
-        client.keys(endpoint)
-    except ConfigError as error:
-        return error
-    return None
 
 
 @contextlib.asynccontextmanager
@@ -95,8 +86,7 @@ class _Run:
     """One run in progress.
 
     State: ``_pending`` the items that the client holds, by their place in its source; ``_streak``
-    failures since the last answer; ``_stopped`` why the run ends early by itself; ``_unusable`` what
-    is wrong with each endpoint seen so far, if anything.
+    failures since the last answer; ``_stopped`` why the run ends early by itself.
     """
 
     def __init__(
@@ -117,7 +107,6 @@ class _Run:
         self._seen: SeenIds | None = None
         self._stopped = ""
         self._ticker: asyncio.TimerHandle | None = None
-        self._unusable: dict[str, ConfigError | None] = {}
         self._streak = 0
         self._last_pass = False
         answers, failures = journal.counts
@@ -174,7 +163,7 @@ class _Run:
         with contextlib.closing(self._seen_ids() if first else SeenIds(0)) as seen:
             for row in self._rows():
                 item = self._first(row, seen) if first else self._again(row)
-                if item is None or not self._usable(item):
+                if item is None:
                     idle += 1
                     if idle % _SLICE == 0:
                         await asyncio.sleep(0)
@@ -218,16 +207,6 @@ class _Run:
     def _again(self, row: Row) -> Item | None:
         """The item of a row that an earlier pass deferred."""
         return self._builder.build(row, self._source) if self._journal.deferred(row.index) else None
-
-    def _usable(self, item: Item) -> bool:
-        """Whether the item's endpoint exists and has its key; if not, the item fails here."""
-        name = item.request.model.partition(":")[0]
-        if name not in self._unusable:
-            self._unusable[name] = _problem(self._client, name)
-        error = self._unusable[name]
-        if error is not None:
-            self._failed(item, error)
-        return error is None
 
     def _bad(self, row: Row, reason: str) -> None:
         if self._write(row.index, bad_line(row.index, f"line-{row.line}", reason), failed=True):

@@ -19,9 +19,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ``input`` is a path or "-" for standard input. Without ``prompt`` its lines are OpenAI Batch
     lines; with it they are any JSONL or CSV and ``prompt``, ``system`` and ``id`` are templates
-    over their fields. ``model`` is "provider:model", or "provider:" to complete the bare model
-    names of Batch lines; empty takes the lines' own names. ``parameters`` go into every request,
-    those that the normal form doesn't know into the service's body as they are.
+    over their fields. ``model`` is "provider:model", or a route of the client, or "provider:" to
+    complete the bare model names of Batch lines; empty takes the lines' own names. ``parameters`` go
+    into every request, those that the normal form doesn't know into the service's body as they are.
 
     ``passes``: lines that fail with an error that may pass (see ``AsyncAPIError.retryable``) are
     tried again after the end of the file, until they have been tried ``passes`` times; only then
@@ -58,15 +58,11 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"{name}: expected an integer of 1 or more, got {value!r}")
         if self.grace < 0:
             raise ConfigError(f"grace: expected seconds of 0 or more, got {self.grace!r}")
-        if self.model and ":" not in self.model:
-            raise ConfigError(
-                f"model: expected provider:model (such as openai:gpt-5-mini), got {self.model!r}"
-            )
         if self.prompt is None and self.system is not None:
             raise ConfigError(
                 "system: needs prompt; the lines of an OpenAI Batch file have their own messages"
             )
-        if self.prompt is not None and not self.model.partition(":")[2]:
+        if self.prompt is not None and (not self.model or self.model.endswith(":")):
             raise ConfigError("model: needed with prompt, as provider:model (such as openai:gpt-5-mini)")
 
     @property

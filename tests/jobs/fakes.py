@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from asyncapi.client import CallOptions
-from asyncapi.errors import AsyncAPIError, MissingKeyError, UnknownModelError
+from asyncapi.errors import AsyncAPIError, ConfigError, MissingKeyError, UnknownModelError
 from asyncapi.jobs import Progress
 from asyncapi.types.messages import Text
 from asyncapi.types.requests import ChatRequest, Request
@@ -63,13 +63,13 @@ class FakeClient:
         self._seen: dict[str, int] = {}
         self.keep = True
 
-    def keys(self, endpoint: str, /) -> object:
-        """Knows one endpoint."""
+    def check(self, model: str, /) -> None:
+        """Knows two endpoints and a route."""
+        endpoint = model.partition(":")[0]
         if endpoint == "keyless":
             raise MissingKeyError("keyless has no key")
-        if endpoint not in ("fake", "openai"):
+        if endpoint not in ("fake", "openai") and model != "smart":
             raise UnknownModelError(f"no endpoint is called {endpoint!r}")
-        return ()
 
     async def map(
         self, requests: AsyncIterator[Request], /, *, max_in_flight: int, **options: Unpack[CallOptions]
@@ -94,6 +94,10 @@ class FakeClient:
             yield self._finish(*held.pop())
 
     def _finish(self, index: int, request: Request) -> Finished:
+        try:
+            self.check(request.model)
+        except ConfigError as error:
+            return Finished(index, request, error=error)
         if not self.keep:
             result: Response | AsyncAPIError = self._answer(request, 1)
         else:

@@ -237,6 +237,17 @@ async def test_an_endpoint_that_cannot_be_used_refuses_the_run(
     assert (await case.run()).succeeded == 50
 
 
+@pytest.mark.parametrize("prompt", ["{q}", None])
+async def test_a_route_answers_every_line(case: Case, prompt: str | None) -> None:
+    """Whatever model the lines name themselves."""
+    if prompt is None:
+        write_jsonl(case.input, [batch_line("a", "hi", model="gpt-6")])
+    client = FakeClient()
+
+    assert (await case.run(client, model="smart", prompt=prompt)).exit_code == 0
+    assert {request.model for request in client.calls} == {"smart"}
+
+
 async def test_an_unknown_endpoint_of_one_line_fails_that_line(case: Case) -> None:
     """Where lines bring their own models."""
     models = ["fake:m", "nix:m", "fake:m", "nix:n"]
@@ -245,7 +256,7 @@ async def test_an_unknown_endpoint_of_one_line_fails_that_line(case: Case) -> No
     summary = await case.run(client, model="", prompt=None)
 
     assert len(client.calls) == 2
-    assert (summary.succeeded, summary.failed, summary.sent) == (2, 2, 2)
+    assert (summary.succeeded, summary.failed, summary.sent) == (2, 2, 4)
     assert [line["error"]["code"] for line in read_jsonl(case.output) if line["error"]] == ["config"] * 2
 
 
