@@ -151,16 +151,17 @@ class Records:
         return sum(visit.request_id == request_id for visit in self._visits)
 
     def early_retries(self, tolerance: float) -> list[Received]:
-        """Requests that came again before the wait had passed that the same id was told."""
-        until: dict[str, float] = {}
+        """Requests that came again before the wait had passed that the same id with the same key was told."""
+        until: dict[tuple[str, str], float] = {}
         early = []
         for visit in self._visits:
             if not visit.request_id:
                 continue
-            if visit.time < until.get(visit.request_id, 0.0) - tolerance:
+            asked = (visit.request_id, visit.key)
+            if visit.time < until.get(asked, 0.0) - tolerance:
                 early.append(visit.frozen())
             if visit.retry_after_until is not None:
-                until[visit.request_id] = visit.retry_after_until
+                until[asked] = visit.retry_after_until
         return early
 
     def close(self) -> None:

@@ -196,7 +196,9 @@ class Emulator:
         return self._records.counts()
 
     def early_retries(self, tolerance: float = 0.005) -> list[Received]:
-        """Requests that came again before the wait was over that was asked of the same request id.
+        """Requests that came again before the wait was over that was asked of the same request id and key.
+
+        Another key may come at once: a wait is asked of one key.
 
         Units: ``tolerance`` is in seconds.
         """

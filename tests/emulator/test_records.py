@@ -75,6 +75,16 @@ async def test_early_retries_are_found(emulator: Emulator, wire: Wire) -> None:
     assert emulator.early_retries(tolerance=1.0) == []
 
 
+async def test_another_key_is_never_early(emulator: Emulator, wire: Wire) -> None:
+    """A wait is asked of one key."""
+    emulator.script(["429_seconds"])
+    for key in ("one", "two"):
+        await wire.post(CHAT["openai"], BODY, {"authorization": f"Bearer {key}", "x-request-id": "same"})
+
+    assert [record.status for record in emulator.records] == [429, 200]
+    assert emulator.early_retries() == []
+
+
 async def test_counts_go_by_service_status_and_fault(emulator: Emulator, wire: Wire) -> None:
     """Everything that arrived, and what became of it."""
     emulator.script(["500"])
