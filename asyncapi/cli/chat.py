@@ -55,14 +55,14 @@ async def _chat(
     trace: bool,
     **parameters: Any,
 ) -> None:
-    from asyncapi.cli.session import model_parts, open_client
+    from asyncapi.cli.session import open_client, providers_of
     from asyncapi.cli.trace import Trace
     from asyncapi.types.messages import Message
 
     messages = ([Message("system", system)] if system else []) + [Message("user", prompt)]
     chosen = {name: value for name, value in parameters.items() if value is not None}
     tracer = Trace() if trace else None
-    async with open_client(where, [model_parts(model)[0]], hooks=[tracer] if tracer else []) as client:
+    async with open_client(where, providers_of(where, model), hooks=[tracer] if tracer else []) as client:
         if tracer is not None:
             tracer.start()
         if as_json or no_stream:

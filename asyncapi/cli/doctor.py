@@ -31,6 +31,9 @@ _LIBRARIES = (
     "uvloop",
 )
 
+#: A name that no bucket has, to ask a store for when the user names none.
+_NO_BUCKET = "asyncapi-doctor-asks-for-no-bucket"
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What an endpoint said to a ping. Units: seconds."""
@@ -46,20 +49,23 @@ class Answer(msgspec.Struct, frozen=True):
     epilog="""\b
 Examples:
   asyncapi doctor
-  asyncapi doctor --ping --json""",
+  asyncapi doctor --ping --json
+  asyncapi doctor --ping --bucket backups""",
 )
-@click.option("--ping", is_flag=True, help="Ask each endpoint for its models; costs nothing.")
+@click.option("--ping", is_flag=True, help="Ask each endpoint for its models or its health; costs nothing.")
+@click.option("--bucket", metavar="NAME", help="Which one an object store is asked for.")
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a ping."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @client_options
-def command(where: Where, ping: bool, timeout: float, as_json: bool) -> int:
+def command(where: Where, ping: bool, bucket: str | None, timeout: float, as_json: bool) -> int:
     """Show what is installed, configured and found. Names of variables only, never their values."""
     from asyncapi.cli.session import execute
 
     report = _report(where)
-    answers = execute(_ping(where, report["endpoints"], timeout)) if ping else []
+    looked_for = bucket or ("bucket" if where.emulate else _NO_BUCKET)
+    answers = execute(_ping(where, report["endpoints"], looked_for, timeout)) if ping else []
     report["ping"] = [msgspec.to_builtins(answer) for answer in answers]
     if as_json:
         click.echo(msgspec.json.encode(report).decode())
@@ -126,28 +132,55 @@ def _version(name: str) -> str | None:
         return None
 
 
-async def _ping(where: Where, names: list[str], timeout: float) -> list[Answer]:
-    from asyncapi.cli.session import open_client
+async def _ping(where: Where, names: list[str], bucket: str, timeout: float) -> list[Answer]:
+    from asyncapi.cli.session import open_client, settings_of
 
+    if "s3_kit" in {*names, *(endpoint.backend for endpoint in settings_of(where).endpoints)}:
+        pass
     async with open_client(where, names if where.emulate else ()) as client:
-        return list(await asyncio.gather(*(_ask(client, name, timeout) for name in names)))
+        return list(await asyncio.gather(*(_ask(client, name, bucket, timeout) for name in names)))
 
 
-async def _ask(client: Any, name: str, timeout: float) -> Answer:
-    """One endpoint's answer; where a service has no list of models, that it answers at all counts."""
-    from asyncapi.errors import AsyncAPIError, ProviderError, UnsupportedOperationError
+async def _ask(client: Any, name: str, bucket: str, timeout: float) -> Answer:
+    """One endpoint's answer to the cheapest thing that it can be asked."""
+    from asyncapi.errors import AsyncAPIError, ProviderError
 
     begun = time.perf_counter()
     try:
-        response = await client.models(name, timeout=timeout)
-        ok, detail = True, f"{len(response.models)} models"
-    except UnsupportedOperationError:
-        ok, detail = True, "not asked: it has no list of models"
+        ok, detail = True, await _asked(client, name, bucket, timeout)
     except ProviderError as error:
         ok, detail = False, f"answers, with an error: {error.message}"
     except AsyncAPIError as error:
         ok, detail = False, str(error)
     return Answer(name, ok, time.perf_counter() - begun, detail)
+
+
+async def _asked(client: Any, name: str, bucket: str, timeout: float) -> str:
+    """What it said: its models, or that it is well where it has no list of them."""
+    from asyncapi.errors import UnsupportedOperationError
+
+    try:
+        return f"{len((await client.models(name, timeout=timeout)).models)} models"
+    except UnsupportedOperationError:
+        pass
+    backend = client.statistics().endpoints[name].backend
+    if backend == "s3_kit":
+        return await _listed(client, name, bucket, timeout)
+    await client.native(f"{name}:", "health", timeout=timeout)
+    return "is healthy"
+
+
+async def _listed(client: Any, name: str, bucket: str, timeout: float) -> str:
+    """One page of one object. That there is no such bucket is told to those alone whose key is good."""
+    from asyncapi.errors import NotFoundError
+
+    try:
+        await client.objects(f"{name}:{bucket}", timeout=timeout).page(size=1)
+    except NotFoundError:
+        if bucket != _NO_BUCKET:
+            raise
+        return "answers; --bucket NAME looks into one"
+    return f"lists the bucket {bucket}"
 
 
 def _print(report: dict[str, Any], *, pinged: bool) -> None:

@@ -37,9 +37,9 @@ def command(where: Where, model: str, texts: tuple[str, ...], dimensions: int | 
 async def _embed(where: Where, model: str, texts: Sequence[str], dimensions: int | None) -> None:
     import orjson
 
-    from asyncapi.cli.session import model_parts, open_client
+    from asyncapi.cli.session import open_client, providers_of
 
-    async with open_client(where, [model_parts(model)[0]]) as client:
+    async with open_client(where, providers_of(where, model)) as client:
         response = await client.embed(model, texts, dimensions=dimensions)
     for index, (text, vector) in enumerate(zip(texts, response.vectors, strict=True)):
         line = {"index": index, "text": text, "embedding": vector.tolist()}

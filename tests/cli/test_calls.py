@@ -3,12 +3,33 @@
 import io
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from asyncapi.abc import ServiceBackend
+from asyncapi.backends import get_backend, known_backends
 from asyncapi.emulator import question_digest
 
 from .conftest import Run
+
+#: The services of each operation that a command has.
+OFFERED = {
+    operation: [
+        name
+        for name in known_backends()
+        if operation in cast(ServiceBackend, get_backend(name)).service.operations
+    ]
+    for operation in ("chat", "embed", "models")
+}
+ROUTE = """
+[endpoints.main]
+backend = "openai"
+[endpoints.claude]
+backend = "claude"
+[routes.smart]
+targets = ["main:gpt-5-mini", "claude:claude-sonnet-5"]
+"""
 
 
 def test_chat_streams_the_answer(run: Run) -> None:
@@ -21,7 +42,7 @@ def test_chat_streams_the_answer(run: Run) -> None:
     assert ran.err == ""
 
 
-@pytest.mark.parametrize("service", ["openai", "groq", "claude", "ollama", "vllm", "opea"])
+@pytest.mark.parametrize("service", OFFERED["chat"])
 def test_chat_gives_the_same_whole_as_streamed(run: Run, service: str) -> None:
     """Of every service, with the options it takes."""
     options = ["--emulate", "--system", "Be brief.", "--max-tokens", "50", "--temperature", "0"]
@@ -101,12 +122,39 @@ def test_embed_gives_a_line_for_each_text(run: Run, monkeypatch: pytest.MonkeyPa
     )
 
 
+@pytest.mark.parametrize("service", OFFERED["embed"])
+def test_every_service_with_vectors_embeds(run: Run, service: str) -> None:
+    """With a key that is none, in the form of the service's own."""
+    model = "org/embed-small" if service == "llvm" else "m"
+    ran = run("embed", f"{service}:{model}", "one", "--emulate")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert len(json.loads(ran.out)["embedding"]) > 2
+
+
 def test_embed_needs_a_text(run: Run) -> None:
     """Or a dash."""
     ran = run("embed", "hf_tei:m")
 
     assert ran.code == 2
     assert "give a TEXT or more" in ran.err
+
+
+@pytest.mark.parametrize("service", OFFERED["models"])
+def test_every_service_lists_its_models(run: Run, service: str) -> None:
+    """That has any list of them."""
+    ran = run("models", f"{service}:", "--emulate")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"{service}:")
+
+
+def test_a_store_has_no_models(run: Run) -> None:
+    """It says who has."""
+    ran = run("models", "s3_kit", "--emulate")
+
+    assert ran.code == 2
+    assert "s3_kit does not offer 'models'; these do: claude" in ran.err
 
 
 def test_models_can_be_used_as_they_are_printed(run: Run) -> None:
@@ -126,3 +174,34 @@ def test_endpoints_of_a_file_are_emulated_under_their_names(run: Run, tmp_path: 
     assert ran.code == 2
     assert "asyncapi.toml" in ran.err
     assert "ANTHROPIC_API_KEY" in ran.err
+
+
+def test_chat_takes_a_route_of_the_file(run: Run, tmp_path: Path) -> None:
+    """By its name, without a colon."""
+    path = tmp_path / "routes.toml"
+    path.write_text(ROUTE)
+    ran = run("chat", "smart", "hello", "--emulate", "--config", path)
+    other = run("chat", "clever", "hello", "--emulate", "--config", path)
+    alone = run("chat", "claude:m", "hello", "--emulate", "--config", path, "--json")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert question_digest("hello") in ran.out
+    assert other.code == 2
+    assert "expected provider:model or a route (smart)" in other.err
+    assert json.loads(alone.out)["text"]
+
+
+def test_chat_moves_along_a_route_of_the_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client does: nobody is at the first target, so the second one is asked."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
+    monkeypatch.setenv("ASYNCAPI_RETRY_ATTEMPTS", "1")
+    dead = 'backend = "openai"\nbase_url = "http://127.0.0.1:9/v1"'
+    (tmp_path / "asyncapi.toml").write_text(ROUTE.replace('backend = "openai"', dead))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-any")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:8")
+    ran = run("chat", "smart", "hello", "--no-stream")
+
+    assert ran.code == 1
+    assert "[endpoint claude" in ran.err

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from asyncapi.cli import doctor
+from asyncapi.cli.emulated import fake_keys
+from asyncapi.client import Client
+from asyncapi.config import Endpoint, Key
+from asyncapi.emulator import DIALECTS, Emulator
 from asyncapi.errors import ConnectError, ServerError
 
 from .conftest import Run
@@ -67,14 +71,47 @@ def test_the_endpoints_of_a_file(run: Run, tmp_path: Path) -> None:
     assert "endpoints of the file: main" in run("doctor").out
 
 
-def test_ping_asks_every_endpoint(run: Run) -> None:
-    """Emulated ones here; a service without a list of models is not asked."""
+def test_ping_truly_asks_every_endpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its models; where there is no list of them, for its health or for an object."""
+    served: list[Emulator] = []
+    start = Emulator.start
+
+    async def noted(emulator: Emulator) -> None:
+        served.append(emulator)
+        await start(emulator)
+
+    monkeypatch.setattr(Emulator, "start", noted)
     ran = run("doctor", "--ping", "--emulate")
     lines = {line.split()[1]: line for line in ran.out.partition("answers:")[2].splitlines() if line.strip()}
 
-    assert ran.code == 0
+    assert (ran.code, ran.err) == (0, "")
+    assert lines.keys() == DIALECTS.keys() == {record.service for record in served[0].records}
+    assert all(line.split()[0] == "ok" for line in lines.values())
     assert "models" in lines["openai"]
-    assert lines["openai"].split()[0] == "ok"
+    assert lines["opea"].endswith("is healthy")
+    assert lines["s3_kit"].endswith("lists the bucket bucket")
+
+
+def test_ping_of_a_bucket_that_is_not_there(run: Run) -> None:
+    """Fails when it was named; the store itself answers when none was."""
+    ran = run("doctor", "--ping", "--emulate", "--bucket", "nix")
+
+    assert ran.code == 1
+    assert "The specified bucket does not exist" in ran.out
+
+
+async def test_ping_of_a_store_whose_buckets_are_not_known() -> None:
+    """That it has no such bucket is an answer that only a good key gets."""
+    async with Emulator(services=["s3_kit"]) as emulator:
+        for keys, ok, words in (
+            (fake_keys("s3_kit"), True, "answers; --bucket NAME looks into one"),
+            ((Key("id:wrong"),), False, "The request signature we calculated does not match"),
+        ):
+            store = Endpoint("s3_kit", base_url=emulator.base_urls["s3_kit"], keys=keys)
+            async with Client([store], log=False) as client:
+                answer = await doctor._ask(client, "s3_kit", doctor._NO_BUCKET, 5.0)
+            assert answer.ok is ok
+            assert words in answer.detail
 
 
 def test_ping_without_endpoints(run: Run) -> None:
@@ -106,7 +143,7 @@ async def test_what_a_failed_ping_says(error: Exception, words: str) -> None:
         async def models(self, *_: object, **__: object) -> None:
             raise error
 
-    answer = await doctor._ask(Failing(), "x", 1.0)
+    answer = await doctor._ask(Failing(), "x", "bucket", 1.0)
 
     assert (answer.ok, answer.detail) == (False, words)
 
