@@ -31,7 +31,9 @@ _OPTIONS = (
         "--profile", metavar="NAME", help="balanced, high-throughput, high-reliability, low-resource."
     ),
     click.option("--emulate", is_flag=True, help="Talk to an emulator in this process: no key, no cost."),
-    click.option("--faults", metavar="SPEC", help="Its faults, such as rate=0.1,kinds=500+429_seconds."),
+    click.option(
+        "--faults", metavar="SPEC", help="Its faults, such as rate=0.1,kinds=500+429_seconds; or all."
+    ),
     click.option("--limits", metavar="SPEC", help="Its rate limits, such as rpm=500,tpm=90000."),
     click.option("--seed", type=int, default=0, help="Its seed: the same seed gives the same answers."),
 )

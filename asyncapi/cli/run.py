@@ -15,6 +15,7 @@ import click
 from asyncapi.cli.options import Where, client_options
 
 if TYPE_CHECKING:
+    from asyncapi.cli.rehearsal import Seen
     from asyncapi.jobs import Reporter, RunSettings, Stop, Summary
 
 __all__ = ["command"]
@@ -35,7 +36,7 @@ answered, 1 some items failed, 2 wrong usage or unable to go on, 130 interrupted
 @click.argument("input", metavar="IN")
 @click.option("-o", "--output", required=True, metavar="OUT.jsonl", help="OpenAI Batch result lines.")
 @click.option(
-    "--model", default="", metavar="P:M", help="For all lines; only P: completes bare names in lines."
+    "--model", default="", metavar="P:M", help="Or a route. For all lines; P: completes their bare names."
 )
 @click.option("--prompt", metavar="TEMPLATE", help="For lines that are no Batch lines: '{question}'.")
 @click.option("--system", metavar="TEMPLATE", help="A system message, with fields too.")
@@ -68,11 +69,11 @@ def command(where: Where, quiet: bool, as_json: bool, **options: Any) -> int:
     from asyncapi.cli.session import execute
 
     settings = _settings(**options)
-    summary = execute(_run(where, settings, quiet=quiet))
+    summary, emulator = execute(_run(where, settings, quiet=quiet))
     if as_json:
-        click.echo(_as_json(summary))
+        click.echo(_as_json(summary, emulator))
     if not quiet:
-        _tell(summary, settings)
+        _tell(summary, emulator, settings)
     return summary.exit_code
 
 
@@ -103,18 +104,25 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-async def _run(where: Where, settings: RunSettings, *, quiet: bool) -> Summary:
+async def _run(where: Where, settings: RunSettings, *, quiet: bool) -> tuple[Summary, Seen | None]:
     from asyncapi import jobs
+    from asyncapi.cli.emulated import EVERY_FAULT
+    from asyncapi.cli.rehearsal import Rehearsal, seen
     from asyncapi.cli.reporters import new_reporter
-    from asyncapi.cli.session import open_client
+    from asyncapi.cli.session import open_both, providers_of
 
-    provider = settings.model.partition(":")[0]
-    providers = [provider] if provider else []
-    stop = jobs.Stop()
-    async with open_client(where, providers, in_flight=settings.concurrency) as client:
+    model, stop = settings.model, jobs.Stop()
+    providers = providers_of(where, model) if model else []
+    rehearsal = Rehearsal() if where.faults == EVERY_FAULT else None
+    hooks = [rehearsal] if rehearsal is not None else []
+    async with open_both(where, providers, hooks=hooks, in_flight=settings.concurrency) as (client, emulator):
         reporter = new_reporter(client, quiet=quiet)
+        if rehearsal is not None and emulator is not None:
+            rehearsal.direct(emulator, reporter)
+            reporter = rehearsal
         with _stopped_by_signals(stop, reporter, settings.grace):
-            return await jobs.run(client, settings, reporter=reporter, stop=stop)
+            summary = await jobs.run(client, settings, reporter=reporter, stop=stop)
+        return summary, seen(emulator) if emulator is not None else None
 
 
 @contextlib.contextmanager
@@ -137,14 +145,16 @@ def _stopped_by_signals(stop: Stop, reporter: Reporter, grace: float) -> Iterato
             loop.remove_signal_handler(number)
 
 
-def _as_json(summary: Summary) -> str:
+def _as_json(summary: Summary, emulator: Seen | None) -> str:
     import msgspec
 
-    extra = {"complete": summary.complete, "exit_code": summary.exit_code}
+    extra: dict[str, Any] = {"complete": summary.complete, "exit_code": summary.exit_code}
+    if emulator is not None:
+        extra["emulator"] = msgspec.to_builtins(emulator)
     return msgspec.json.encode(msgspec.to_builtins(summary) | extra).decode()
 
 
-def _tell(summary: Summary, settings: RunSettings) -> None:
+def _tell(summary: Summary, emulator: Seen | None, settings: RunSettings) -> None:
     """The end of a run for a person, with what to do next."""
     from asyncapi.cli.reporters import counted, seconds
 
@@ -163,6 +173,12 @@ def _tell(summary: Summary, settings: RunSettings) -> None:
         f"tokens {s.input_tokens:,} in, {s.output_tokens:,} out; {seconds(s.wall_s)}, "
         f"{s.rate:,.1f} answers/s; latency p50 {seconds(s.latency_p50_s)}, p95 {seconds(s.latency_p95_s)}"
     )
+    if emulator is not None:
+        each = f" ({emulator.received / s.sent:.2f} for each line sent)" if s.sent else ""
+        lines.append(
+            f"the emulator received {counted(emulator.received, 'request')}{each}, "
+            f"{emulator.spoilt:,} spoilt, {emulator.early:,} too early"
+        )
     lines += _advice(summary, settings)
     click.echo("\n".join(lines), err=True)
 

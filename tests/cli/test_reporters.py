@@ -2,12 +2,14 @@
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from asyncapi.cli import reporters
+from asyncapi.cli.rehearsal import Seen
 from asyncapi.cli.run import _tell
 from asyncapi.client import Client
 from asyncapi.jobs import Progress, RunSettings, Summary
@@ -117,6 +119,17 @@ def test_trouble_is_a_breaker_that_is_not_closed(monkeypatch: pytest.MonkeyPatch
 )
 def test_the_end_of_a_run(capsys: pytest.CaptureFixture[str], summary: Summary, words: str) -> None:
     """For a person, with what to do next."""
-    _tell(summary, RunSettings(input="in", output="out.jsonl", model="a:b"))  # type: ignore[arg-type]
+    _tell(summary, None, RunSettings(input="in", output=Path("out.jsonl"), model="a:b"))
 
     assert words in capsys.readouterr().err
+
+
+def test_the_end_of_an_emulated_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what the emulator saw of it."""
+    settings = RunSettings(input="in", output=Path("out.jsonl"), model="a:b")
+    _tell(Summary(rows=4, sent=4), Seen(received=5, spoilt=1, early=0), settings)
+    _tell(Summary(rows=4), Seen(received=0, spoilt=0, early=0), settings)
+    told = capsys.readouterr().err
+
+    assert "the emulator received 5 requests (1.25 for each line sent), 1 spoilt, 0 too early" in told
+    assert "the emulator received 0 requests, 0 spoilt, 0 too early" in told

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from asyncapi.cli.defaults import BULK_PROFILE
+from asyncapi.config import PROFILES
 from asyncapi.emulator import question_digest
 
 from .conftest import Run
+from .test_calls import ROUTE
 
 PROMPT = ["--model", "openai:m", "--prompt", "{q}", "--emulate"]
 
@@ -166,6 +169,41 @@ def test_a_run_without_a_good_key_says_why_it_stops(run: Run, tmp_path: Path) ->
     assert ran.code == 2
     assert "stopped: the last 64 items all failed" in ran.err
     assert "out.jsonl is safe and holds 0 of 300 lines: the same command continues" in ran.err
+
+
+@pytest.mark.slow
+def test_every_fault_at_once(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transient faults of all kinds, a key lost, an outage, a key without money: every row is answered.
+
+    The emulator counts: no more requests than the profile's budget of retries allows, none too early.
+    """
+    monkeypatch.setenv("ASYNCAPI_TIMEOUT_FIRST_BYTE", "1")
+    rows = 400
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"q": "question {i}"}}\n' for i in range(rows)))
+    ran = run("run", "in.jsonl", "-o", "out.jsonl", *PROMPT, "--faults", "all", "--json")
+    summary = json.loads(ran.out)
+    emulator = summary["emulator"]
+
+    assert (ran.code, summary["succeeded"], summary["failed_in_output"]) == (0, rows, 0)
+    assert len({line["custom_id"] for line in results()}) == len(results()) == rows
+    assert rows < emulator["received"] <= (1 + PROFILES[BULK_PROFILE].retry.budget) * rows
+    assert emulator["spoilt"] > 0.05 * rows
+    assert emulator["early"] == 0
+    for words in ("a key is revoked", "an outage of 2 s begins", "a key is out of money"):
+        assert f"emulator: {words}" in ran.err
+    assert f"the emulator received {emulator['received']:,} requests" in ran.err
+
+
+def test_a_route_of_the_file(run: Run, questions: Path, tmp_path: Path) -> None:
+    """By its name; another name without a colon is refused."""
+    (tmp_path / "routes.toml").write_text(ROUTE)
+    command = ["run", questions, "-o", "out.jsonl", "--prompt", "{q}", "--config", "routes.toml", "--emulate"]
+    ran = run(*command, "--model", "smart")
+    other = run(*command, "--model", "clever", "--overwrite")
+
+    assert (ran.code, len(results())) == (0, 30)
+    assert other.code == 2
+    assert "expected provider:model or a route (smart)" in other.err
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
