@@ -349,9 +349,9 @@ def _new_transport(kind: str) -> Transport:
         from asyncapi.transports.s3 import S3Transport
 
         return S3Transport()
-    from asyncapi.transports.http import HTTPTransport
+    from asyncapi.transports import http_transport
 
-    return HTTPTransport()
+    return http_transport()
 
 
 def _live(endpoint: CoreEndpoint, now: float) -> Live:

@@ -38,7 +38,7 @@ __all__ = ["DirectTransport", "tested"]
 _TESTED = ((3, 13), (3, 15))  # from, up to but not including
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
-_TYPED = frozenset({"POST", "PUT", "PATCH"})
+_UNTYPED = _BODILESS | {"DELETE"}
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PATH = re.compile(r"[!-~]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -60,6 +60,7 @@ _SPECIAL = frozenset(
     }
 )
 _PARSER = ("read_bufsize", "max_line_size", "max_field_size", "max_headers")
+_NO_BODY = "Content-Length: 0\r\n"
 _SESSION_CODE = aiohttp.client.__file__
 
 
@@ -148,8 +149,8 @@ def _patched() -> bool:
 class _Road:
     """What is worked out once for each URL.
 
-    State: ``_begins``, how requests begin, by method and names of headers: everything up to the
-    headers' lines. Empty for those that don't go this way.
+    State: ``_begins``, how requests begin, by method, whether they have a body, and names of headers:
+    everything up to the headers' lines. Empty for those that don't go this way.
     """
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
@@ -175,9 +176,10 @@ class _Road:
         """
         method, headers, body = request.method, request.headers, request.body
         # Found by the names, not made again: saves 2 of 75 us a call.
-        begin = self._begins.get((method, *headers))
+        shape = (method, "" if body is None else "body", *headers)
+        begin = self._begins.get(shape)
         if begin is None:
-            begin = self._begin(method, tuple(headers))
+            begin = self._begin(shape)
         if not begin or (body is not None and len(body) > MIB):
             return None
         values = "".join(headers.values())
@@ -188,13 +190,13 @@ class _Road:
             return f"{begin}{lines}{'' if method in _BODILESS else _NO_BODY}\r\n".encode()
         return f"{begin}{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    def _begin(self, method: str, names: tuple[str, ...]) -> str:
+    def _begin(self, shape: tuple[str, ...]) -> str:
         if len(self._begins) >= CACHED:
             self._begins.clear()
-        begin = self._begins[method, *names] = self._made(method, names) if self._takes(method, names) else ""
+        begin = self._begins[shape] = self._made(*shape) if self._takes(*shape) else ""
         return begin
 
-    def _takes(self, method: str, names: tuple[str, ...]) -> bool:
+    def _takes(self, method: str, _: str, *names: str) -> bool:
         url = self.target.url
         return (
             self.target.proxy is None
@@ -204,11 +206,12 @@ class _Road:
             and all(_NAME.fullmatch(name) and name.lower() not in _SPECIAL for name in names)
         )
 
-    def _made(self, method: str, names: tuple[str, ...]) -> str:
+    def _made(self, method: str, body: str, *names: str) -> str:
         own = self.request.headers
         headers = {name: own[name] for name in (hdrs.HOST, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING)}
         headers[hdrs.USER_AGENT] = f"asyncapi/{__version__}"
-        if method in _TYPED and not any(name.lower() == "content-type" for name in names):
+        typed = any(name.lower() == "content-type" for name in names)
+        if not typed and (body or method not in _UNTYPED):
             headers[hdrs.CONTENT_TYPE] = "application/octet-stream"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{method} {self.target.url.raw_path_qs} HTTP/1.1\r\n{lines}"
@@ -222,9 +225,6 @@ class _Road:
             wrong = _CONTROL.search(values) is not None
         if wrong:
             raise ConfigError(f"{self.target.where}: a header can't be sent; look for control characters")
-
-
-_NO_BODY = "Content-Length: 0\r\n"
 
 
 class _Answer:

@@ -93,6 +93,19 @@ async def test_closing_ends_what_is_in_flight(kind: type[HTTPTransport], serve: 
     assert [type(result) for result in results] == [ConnectionLostError, ClientClosedError]
 
 
+async def test_closing_ends_a_body_on_its_way(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
+    """Who waits for the rest of an answer is told; he would wait for ever."""
+    transport = kind()
+    port = await serve(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+    call = asyncio.create_task(transport.send(ask(port)))
+    await asyncio.sleep(0.05)
+    await transport.aclose()
+
+    with pytest.raises(ConnectionLostError, match="before it was whole"):
+        await call
+    assert not transport._bodies
+
+
 async def test_closing_ends_open_streams(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
     """A stream that is still open is closed with its transport."""
     transport = kind()
@@ -132,10 +145,11 @@ async def test_waiting_for_a_connection_can_be_cancelled(
 
 SCRIPT = """
 import asyncio, gc, ssl, sys, uvloop
+from asyncapi.transports.direct import DirectTransport
 from asyncapi.transports.http import HTTPTransport
 from asyncapi.types.wire import Outgoing
 
-kind, scheme, ca, certificate, key = sys.argv[1:]
+loop, name, scheme, ca, certificate, key = sys.argv[1:]
 OK = b"HTTP/1.1 200 OK\\r\\n%sContent-Length: 2\\r\\n\\r\\nok"
 
 async def handler(reader, writer):
@@ -152,13 +166,14 @@ async def handler(reader, writer):
         writer.close()
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 10  # a busy machine is no news
     context = None
     if scheme == "https":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
     server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
     base = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    transport = HTTPTransport(ca_file=ca)
+    transport = {"HTTPTransport": HTTPTransport, "DirectTransport": DirectTransport}[name](ca_file=ca)
     def ask(path):
         return Outgoing(method="GET", url=base + path, headers={}, body=None)
     await asyncio.gather(*(transport.send(ask("/")) for _ in range(5)))
@@ -169,7 +184,7 @@ async def main():
     await transport.aclose()
     server.close()
 
-(uvloop if kind == "uvloop" else asyncio).run(main())
+(uvloop if loop == "uvloop" else asyncio).run(main())
 gc.collect()
 print("done")
 """
@@ -177,10 +192,19 @@ print("done")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
-def test_development_mode_has_nothing_to_say(kind: str, scheme: str, authority: Any) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_development_mode_has_nothing_to_say(
+    kind: type[HTTPTransport], loop: str, scheme: str, authority: Any
+) -> None:
     """Idle, abandoned, open and just closed connections are all gone after aclose: no ResourceWarning."""
-    words = [kind, scheme, str(authority.ca_file), str(authority.certificate), str(authority.key)]
+    words = [
+        loop,
+        kind.__name__,
+        scheme,
+        str(authority.ca_file),
+        str(authority.certificate),
+        str(authority.key),
+    ]
 
     shown = subprocess.run(
         [sys.executable, "-X", "dev", "-c", textwrap.dedent(SCRIPT), *words], capture_output=True, text=True

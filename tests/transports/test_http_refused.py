@@ -23,10 +23,23 @@ async def test_url_that_is_none_is_a_config_error(url: str, ask: Any, transport:
     assert caught.value.sent is False
 
 
-async def test_header_with_a_line_break_is_refused(serve: Any, ask: Any, transport: Transport) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"A": "b\r\nC: d"},
+        {"A": "b\n"},
+        {"A": "b\0"},
+        {"A\r\nC": "d"},
+        {"A: b\r\nC": "d"},
+        {"A": "größe", "B": "c\rD: e"},
+    ],
+)
+async def test_header_with_a_line_break_is_refused(
+    headers: dict[str, str], serve: Any, ask: Any, transport: Transport
+) -> None:
     """A header that would smuggle a second one never leaves."""
     with pytest.raises(ConfigError, match="control characters"):
-        await transport.send(ask(await serve(OK), headers={"A": "b\r\nC: d"}))
+        await transport.send(ask(await serve(OK), headers=headers))
 
 
 @pytest.mark.parametrize(

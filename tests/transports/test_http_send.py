@@ -13,7 +13,8 @@ import pytest
 
 from asyncapi.abc import Transport
 from asyncapi.errors import ConnectionLostError, DecodeError
-from asyncapi.transports.http import HTTPTransport
+from asyncapi.transports._pool import raw_transport
+from asyncapi.transports.http import MIB, HTTPTransport
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -21,6 +22,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def whole(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def socket_of(transport: HTTPTransport) -> Any:
+    """The socket of the only connection."""
+    session = transport._session
+    assert session is not None
+    (protocol,) = session.connector.used  # type: ignore[union-attr]
+    return raw_transport(protocol).get_extra_info("socket")
 
 
 def chunked(*pieces: bytes) -> bytes:
@@ -113,6 +122,27 @@ async def test_interim_answers_are_skipped(interim: str, serve: Any, ask: Any, t
     assert (await transport.send(ask(port))).status == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"),
+        ("DELETE", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ],
+)
+async def test_answers_without_a_body_leave_the_connection_good(
+    method: str, answer: bytes, serve: Any, ask: Any, transport: Transport
+) -> None:
+    """What never has a body is not waited for, whatever its headers announce."""
+    port = await serve(answer)
+    for _ in range(2):
+        assert (await transport.send(ask(port, method=method, body=None))).body == b""
+
+    assert serve.connections == 1
+
+
 async def test_redirect_is_not_followed(serve: Any, ask: Any, transport: Transport) -> None:
     """A key never travels to where a redirect points."""
     elsewhere = await serve(OK)
@@ -148,11 +178,7 @@ async def test_connections_are_reused_without_delay(serve: Any, ask: Any, transp
         await transport.send(ask(port))
 
     assert serve.connections == 1
-    session = transport._session
-    assert session is not None
-    (protocol,) = session.connector.used  # type: ignore[union-attr]
-    sock = protocol.asyncapi_transport.get_extra_info("socket")
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert socket_of(transport).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_limit_bounds_the_connections(kind: type[HTTPTransport], serve: Any, ask: Any) -> None:
@@ -177,6 +203,63 @@ async def test_large_request_body_arrives(serve: Any, ask: Any, transport: Trans
     await transport.send(ask(await serve(handler), body=b"x" * 3_000_000))
 
     assert seen[0] > 3_000_000
+
+
+# -- one answer, one request --------------------------------------------------------------------------------
+
+
+async def test_second_answer_to_one_request_is_not_taken_for_the_next(
+    serve: Any, ask: Any, transport: Transport
+) -> None:
+    """An answer too many, in the same packet: the connection is not used again."""
+    port = await serve(OK + whole(b"of somebody else"))
+    for _ in range(2):
+        assert (await transport.send(ask(port))).body == b"ok"
+
+    assert serve.connections == 2
+
+
+async def test_answer_on_an_idle_connection_is_not_taken_for_the_next(
+    serve: Any, ask: Any, transport: Transport
+) -> None:
+    """A service that says 408 to nobody, and does not close: the next request goes elsewhere."""
+
+    async def handler(peer: Any) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await asyncio.sleep(0.01)
+        await peer.say(whole(b"", status="408 Request Timeout"))
+        await peer.left()
+
+    port = await serve(handler)
+    for _ in range(2):
+        assert (await transport.send(ask(port))).status == 200
+        await asyncio.sleep(0.05)
+
+    assert serve.connections == 2
+
+
+async def test_early_answer_does_not_leave_half_a_request_on_the_connection(
+    serve: Any, ask: Any, transport: HTTPTransport
+) -> None:
+    """A service that answers before it has read everything may never read the rest."""
+    release = asyncio.Event()
+
+    async def handler(peer: Any) -> None:
+        await peer.request()
+        await peer.say(OK)
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(whole(b"no", status="413 Content Too Large"))
+        await release.wait()
+
+    port = await serve(handler)
+    await transport.send(ask(port))
+    socket_of(transport).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    statuses = [(await transport.send(request)).status for request in (ask(port, body=b"x" * MIB), ask(port))]
+    release.set()
+
+    assert statuses == [413, 200]
+    assert serve.connections == 2
 
 
 # -- too large ----------------------------------------------------------------------------------------------

@@ -81,6 +81,69 @@ async def test_closing_after_the_end_came_but_before_it_was_read(
     assert serve.connections == 1
 
 
+async def test_end_that_comes_just_after_closing_saves_the_connection(
+    serve: Any, ask: Any, transport: Transport
+) -> None:
+    """The last event is known as such before the end of the body: services send that in a packet more."""
+
+    async def handler(peer: Any) -> None:
+        while True:
+            await peer.request()
+            await peer.say(HEAD + chunk(b"[DONE]"))
+            await asyncio.sleep(0.001)
+            await peer.say(END)
+
+    port = await serve(handler)
+    for _ in range(3):
+        stream = await transport.open(ask(port))
+        assert await stream.read() == b"[DONE]"
+        stream.close()
+        stream.close()
+        with pytest.raises(ConnectionLostError, match="closed here"):
+            await stream.read()
+        await asyncio.sleep(0.01)
+
+    assert serve.connections == 1
+
+
+@pytest.mark.parametrize("how", ["between two reads", "in a read given up", "with the transport"])
+async def test_stream_that_goes_on_after_closing_is_cut(
+    how: str, serve: Any, ask: Any, transport: Transport
+) -> None:
+    """Within 50 ms, whether its pieces keep coming or not: the service works for nobody."""
+    loop = asyncio.get_running_loop()
+    left: asyncio.Future[float] = loop.create_future()
+
+    async def handler(peer: Any) -> None:
+        await peer.request()
+        await peer.say(HEAD + chunk(b"data"))
+        left.set_result(await peer.left())
+
+    stream = await transport.open(ask(await serve(handler)))
+    assert await stream.read() == b"data"
+    if how == "in a read given up":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await stream.read()
+    closed = loop.time()
+    stream.close()
+    if how == "with the transport":
+        await transport.aclose()
+
+    assert await left - closed < (0.05 if how == "between two reads" else 0.015)
+
+
+async def test_failing_a_stream_that_was_closed_cuts_it(serve: Any, ask: Any, transport: Transport) -> None:
+    """A deadline that passes just after close() still counts."""
+    stream = await transport.open(ask(await serve(HEAD + chunk(b"data"))))
+    await stream.read()
+    stream.close()
+    stream.fail(ReadTimeoutError("total"))
+
+    with pytest.raises(ReadTimeoutError, match="total"):
+        await stream.read()
+
+
 async def test_compressed_stream_is_unpacked_piece_by_piece(
     serve: Any, ask: Any, transport: Transport
 ) -> None:
