@@ -12,28 +12,32 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
 from describing import describe, first_line, markdown, named, page, table, value_text
 
 import asyncapi
-from asyncapi import abc, client, config, emulator, errors, jobs, testing
+from asyncapi import abc, client, config, emulator, errors, integrations, jobs, objects, testing
 from asyncapi._core.stages import STAGES
-from asyncapi.backends import get_backend, known_backends
+from asyncapi.backends import OpenAIDialect, Quirks, get_backend, known_backends
 from asyncapi.config.environment import WORDS
 from asyncapi.config.fields import expected
+from asyncapi.integrations import aiohttp_web, asgi
+from asyncapi.policies import routing
 from asyncapi.policies.verdict import judge
 from asyncapi.runtime import CallOptions
 from asyncapi.telemetry import stats
-from asyncapi.types import events, requests, responses, wire
+from asyncapi.types import events, requests, responses, tensors, wire
+from asyncapi.types import objects as objects_types
 
 FOLDER = Path(__file__).parent / "reference"
-OPERATIONS = [
-    kind.operation
-    for name in requests.__all__
-    if isinstance(kind := getattr(requests, name), type) and getattr(kind, "operation", "")
+REQUESTS: list[type[requests.Request]] = [
+    kind
+    for module in (requests, objects_types)
+    for name in module.__all__
+    if isinstance(kind := getattr(module, name), type) and getattr(kind, "operation", "")
 ]
 
 
@@ -107,35 +111,168 @@ def events_page() -> str:
     return page("Events", intro, table(("event", "class", "detail", "when"), rows), *map(describe, kinds))
 
 
+def services() -> dict[str, wire.Service]:
+    """What is known of each service, by the name of its backend."""
+    return {name: cast(abc.ServiceBackend, get_backend(name)).service for name in known_backends()}
+
+
 def services_page() -> str:
-    services: dict[str, wire.Service] = {
-        name: get_backend(name).service  # type: ignore[attr-defined]
-        for name in known_backends()
-    }
-    rows, where = [], []
-    for operation in OPERATIONS:
-        offering = [f"`{name}`" for name, service in services.items() if operation in service.operations]
-        if offering:
-            rows.append((f"`{operation}`", ", ".join(offering)))
-    for name, service in services.items():
-        where.append(
-            (
-                f"`{name}`",
-                f"`{service.base_url}`",
-                " ".join(f"`{v}`" for v in service.key_env) + ("" if service.needs_key else " (optional)"),
-                " ".join(f"`{v}`" for v in service.url_env),
-                ", ".join(f"{o}: {b.items} items" for o, b in service.batches.items()),
-            )
+    rows = [
+        (
+            f"`{name}`",
+            f"`{service.base_url}`",
+            " ".join(f"`{v}`" for v in service.key_env) + ("" if service.needs_key else " (optional)"),
+            " ".join(f"`{v}`" for v in service.url_env),
+            ", ".join(f"{o}: {b.items} items" for o, b in sorted(service.batches.items())),
         )
-    intro = "The prefix in `prefix:model` is the name of an endpoint, or of one of these backends."
+        for name, service in services().items()
+    ]
+    intro = (
+        "The prefix in `prefix:model` is the name of an endpoint, or of one of these backends. What each of "
+        "them can do is on the page [operations](operations.md)."
+    )
     return page(
         "Services",
         intro,
-        table(("operation", "services"), rows),
         "## Addresses and variables\n\nThe first variable that is set wins. Of a key variable `NAME`, the "
         "numbered ones `NAME_1` to `NAME_n` are taken too. `base_url` means what it means in the service's "
         "own SDK.",
-        table(("backend", "address", "key variables", "address variables", "most in one request"), where),
+        table(("backend", "address", "key variables", "address variables", "most in one request"), rows),
+    )
+
+
+def operations_page() -> str:
+    """Service by operation, from the rows that calls are checked against."""
+    rows = services()
+    asked = {kind.operation: kind for kind in REQUESTS}
+    offered = sorted({operation for service in rows.values() for operation in service.operations})
+    matrix = [
+        (f"`{operation}`", *("yes" if operation in service.operations else "" for service in rows.values()))
+        for operation in offered
+    ]
+    streamed = [
+        (
+            f"`{operation}`",
+            ", ".join(f"`{n}`" for n, s in rows.items() if operation in s.operations and s.streaming),
+        )
+        for operation in offered
+        if "stream" in asked[operation].__struct_fields__ and operation not in ("count_tokens", "chat_batch")
+    ]
+    meaning = [
+        (
+            f"`{operation}`",
+            f"`{verb_of(operation)}`",
+            request_link(asked[operation]),
+            first_line(asked[operation].__doc__),
+        )
+        for operation in offered
+    ]
+    actions = [(f"`{name}`", ", ".join(f"`{action}`" for action in actions_of(name))) for name in rows]
+    return page(
+        "Operations",
+        "Which service offers which operation. A call for another one is refused before anything is sent, "
+        "with the names of those that offer it. The table is made from the rows that calls are checked "
+        "against, and `tests/e2e/test_every_operation.py` calls every entry of it, streams and native "
+        "actions included, against the [emulator](emulator.md). What a model can do is another question: "
+        "ask the service.",
+        table(("operation", *(f"`{name}`" for name in rows)), matrix),
+        "## Streams",
+        table(("operation", "streamed by"), streamed),
+        "## Verbs\n\nExamples are in [the guide](../how-to/other-operations.md).",
+        table(("operation", "verb", "request", "what is asked"), meaning),
+        "## Native actions\n\n`client.native(model, action, arguments)` calls what only one service has.",
+        table(("service", "actions"), [row for row in actions if row[1]]),
+    )
+
+
+def verb_of(operation: str) -> str:
+    """How the client is asked for an operation."""
+    if operation == "object":
+        return "objects"
+    return operation if hasattr(asyncapi.Client, operation) else "call"
+
+
+def request_link(kind: type[requests.Request]) -> str:
+    """A request's place in the reference."""
+    where = "objects" if kind is objects_types.ObjectRequest else "requests"
+    return f"[`{kind.__name__}`]({where}.md#{kind.__name__.lower()})"
+
+
+def actions_of(name: str) -> list[str]:
+    """The native actions of a backend, as it names them when it is asked for one that it has not."""
+    if "native" not in services()[name].operations:
+        return []
+    try:
+        get_backend(name).encode(requests.NativeRequest(model="m", action="?"))
+    except errors.UnsupportedOperationError as error:
+        return error.message.partition("; it has: ")[2].split(", ")
+    raise AssertionError(f"{name} took an unknown action")
+
+
+def routes_page() -> str:
+    """Names for several targets, and what makes a call move on."""
+    rows = [
+        (
+            f"[`{kind.__name__}`](errors.md#{kind.__name__.lower()})",
+            "yes" if routing.may_move(kind("")) else "no",
+        )
+        for kind in named(errors)
+        if kind is not errors.AsyncAPIError
+    ]
+    return page(
+        "Routes",
+        "A route is a name for several targets: see [the guide](../how-to/routes.md). It is given to "
+        "[`Client`](client.md#client) as `routes`, or stands in [the file](configuration.md#the-file) under "
+        "`[routes.NAME]`.",
+        describe(config.Route),
+        "## When a call moves on\n\nBy the error that the target's call ended with, its own retries behind "
+        "it. A stream moves on only before its first chunk.",
+        table(("error", "next target"), rows),
+        "## What is told\n\nThe event [`asyncapi.route_moved`](events.md#routemoved) for every move, and, "
+        "on the error that the caller gets, a note about each target before.",
+    )
+
+
+def objects_page() -> str:
+    """A bucket, and what goes to and from it."""
+    things = [objects.Objects, *(t for t in named(objects_types))]
+    return page(
+        "Objects",
+        "Object stores that speak S3: see [the guide](../how-to/objects.md).",
+        *map(describe, things),
+    )
+
+
+def tensors_page() -> str:
+    """Arrays with their names and types."""
+    rows = [(f"`{datatype}`", f"`{name}`") for datatype, name in tensors.DATATYPES.items()]
+    return page(
+        "Tensors",
+        "What [`infer`](client.md#clientinfer) takes and gives, by name: see "
+        "[the guide](../how-to/tensors.md), [`InferRequest`](requests.md#inferrequest) and "
+        "[`InferResponse`](responses.md#inferresponse).",
+        describe(tensors.Tensor),
+        describe(tensors.as_tensor),
+        "## Datatypes",
+        table(("datatype", "numpy"), rows),
+    )
+
+
+def integrations_page() -> str:
+    """Helpers for web servers."""
+    source = (
+        "`Source` is what all of them take first: the name of a configuration file, a function that makes "
+        "the client, or None for the environment."
+    )
+    return page(
+        "Integrations",
+        "One client inside a web server: see [the guide](../how-to/web-servers.md).",
+        source,
+        *map(describe, named(integrations)),
+        "## aiohttp.web\n\n" + markdown(aiohttp_web.__doc__),
+        *(describe(t, "###") for t in named(aiohttp_web)),
+        "## ASGI\n\n" + markdown(asgi.__doc__),
+        *(describe(t, "###") for t in named(asgi)),
     )
 
 
@@ -213,7 +350,7 @@ def build() -> dict[Path, str]:
     """Every page and its text."""
     messages = [
         asyncapi.Message, asyncapi.Text, asyncapi.Image, asyncapi.Audio, asyncapi.File, asyncapi.Tool,
-        asyncapi.ToolCall, asyncapi.ToolResult,
+        asyncapi.ToolCall, asyncapi.ToolResult, asyncapi.Reasoning,
     ]  # fmt: skip
     answers = [t for t in named(responses) if t is not responses.Response]
     counted = reversed(named(stats, "Collector", "Live"))
@@ -223,13 +360,22 @@ def build() -> dict[Path, str]:
         "client": client_page(),
         "configuration": configuration_page(),
         "services": services_page(),
+        "operations": operations_page(),
+        "routes": routes_page(),
+        "objects": objects_page(),
+        "tensors": tensors_page(),
+        "integrations": integrations_page(),
         "requests": page("Requests and messages", "", *map(describe, [*asked, *messages])),
         "responses": page("Responses", "", *map(describe, [responses.Response, *answers, asyncapi.Usage])),
         "errors": errors_page(),
         "events": events_page(),
         "statistics": page("Statistics", markdown(stats.__doc__), *map(describe, counted)),
         "protocols": page(
-            "Protocols", markdown(abc.__doc__), *map(describe, named(abc)), *map(describe, named(wire))
+            "Protocols",
+            markdown(abc.__doc__),
+            *map(describe, named(abc)),
+            *map(describe, named(wire)),
+            *map(describe, [OpenAIDialect, Quirks]),
         ),
         "jobs": page("Jobs", markdown(jobs.__doc__), *map(describe, named(jobs, "Mapper"))),
         "testing": page("Testing", markdown(testing.__doc__), *map(describe, doubles)),

@@ -122,6 +122,11 @@ def value_text(value: object) -> str:
             f.name: given[f.name] for f in msgspec.structs.fields(value) if given[f.name] != default_of(f)
         }
         return f"{type(value).__name__}({', '.join(f'{n}={value_text(v)}' for n, v in changed.items())})"
+    if callable(value):
+        return str(getattr(value, "__name__", type(value).__name__))
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        inner = ", ".join(f"{name}={value_text(part)}" for name, part in value._asdict().items())
+        return f"{type(value).__name__}({inner})"
     return repr(value).replace("'", '"') if isinstance(value, str) else repr(value)
 
 
@@ -136,7 +141,7 @@ def fields_table(struct: type[msgspec.Struct]) -> str:
     """The fields of a struct with types and defaults."""
     try:
         types = {field.name: type_text(field.type) for field in msgspec.structs.fields(struct)}
-    except TypeError:  # Python 3.11 can't evaluate array[float]: as it is written, then
+    except (TypeError, NameError):  # array[float] on Python 3.11, names for type checkers: as written
         types = {}
         for base in reversed(struct.__mro__):
             types |= {n: str(t) for n, t in inspect.get_annotations(base).items() if "ClassVar" not in str(t)}
@@ -243,7 +248,7 @@ def describe(thing: Any, level: str = "##") -> str:
 
 def made_by_users(cls: type) -> bool:
     """Whether the constructor's signature is of use to the reader."""
-    given = (asyncapi.Stream, client.Keys)
+    given = (asyncapi.Stream, asyncapi.Objects, client.Keys)
     return not (issubclass(cls, Exception) or getattr(cls, "_is_protocol", False) or cls in given)
 
 

@@ -41,4 +41,5 @@ def services(emulator: Emulator) -> dict[str, str]:
         environment[service.url_env[0]] = emulator.base_urls[name]
         if service.key_env and service.needs_key:
             environment[service.key_env[0]] = f"{name}-key"
+    environment["S3_KIT_API_KEY"] = "example:emulator-secret"  # not needed, but the emulator's store asks
     return environment

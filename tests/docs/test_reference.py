@@ -12,6 +12,7 @@ import pytest
 
 from asyncapi._core.stages import STAGES
 from asyncapi.types import events
+from tests.e2e.operations import actions_of, offered
 
 from .pages import ROOT
 
@@ -40,6 +41,34 @@ def test_generated_files_are_up_to_date(name: str) -> None:
 def old(path: Path) -> str:
     """What a file says now."""
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def tables(name: str) -> list[list[list[str]]]:
+    """The tables of a page of the reference: rows of cells, code marks left out."""
+    found: list[list[list[str]]] = [[]]
+    for line in (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ") and not line.startswith("| ---"):
+            found[-1].append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+        elif found[-1] and not line.startswith("| ---"):
+            found.append([])
+    return [table for table in found if table]
+
+
+def test_the_operations_are_those_that_are_called_against_the_emulator() -> None:
+    """``tests/e2e/test_every_operation.py`` has a test for each entry, and there are no others."""
+    (head, *rows), *_, (_, *native) = tables("operations")
+    promised = {
+        (service, operation)
+        for operation, *cells in rows
+        for service, cell in zip(head[1:], cells, strict=True)
+        if cell == "yes" and operation != "native"
+    }
+    actions = {
+        (service, f"native {word.strip(' `')}") for service, words in native for word in words.split(",")
+    }
+
+    assert promised | actions == set(offered())
+    assert {service for service, _ in native} == {name for name in head[1:] if actions_of(name)}
 
 
 def test_the_explanation_names_the_stations_in_their_order() -> None:
