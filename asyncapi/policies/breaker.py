@@ -42,7 +42,7 @@ class State(Enum):
     HALF_OPEN = "half-open"
 
 
-class Permit(msgspec.Struct, frozen=True):
+class Permit(msgspec.Struct, frozen=True, gc=False):
     """Leave to send once, given in one generation of the breaker."""
 
     generation: int

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The part that every event shares. ``request_id`` is empty where no single call is meant."""
 
     name: ClassVar[str] = "asyncapi.event"
@@ -40,7 +40,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
 
 
-class RouteMoved(Event, frozen=True, kw_only=True):
+class RouteMoved(Event, frozen=True, kw_only=True, gc=False):
     """A call goes on to the next target of its route: ``endpoint`` failed with ``error``."""
 
     name: ClassVar[str] = "asyncapi.route_moved"
@@ -49,7 +49,7 @@ class RouteMoved(Event, frozen=True, kw_only=True):
     error: str
 
 
-class QueueEntered(Event, frozen=True, kw_only=True):
+class QueueEntered(Event, frozen=True, kw_only=True, gc=False):
     """A call waits for its lease."""
 
     name: ClassVar[str] = "asyncapi.queue_entered"
@@ -58,7 +58,7 @@ class QueueEntered(Event, frozen=True, kw_only=True):
     waiting: int
 
 
-class QueueRefused(Event, frozen=True, kw_only=True):
+class QueueRefused(Event, frozen=True, kw_only=True, gc=False):
     """A call was refused before anything was sent; ``error`` is the error's kind."""
 
     name: ClassVar[str] = "asyncapi.queue_refused"
@@ -66,7 +66,7 @@ class QueueRefused(Event, frozen=True, kw_only=True):
     retry_after_s: float | None = None
 
 
-class BatchFlushed(Event, frozen=True, kw_only=True):
+class BatchFlushed(Event, frozen=True, kw_only=True, gc=False):
     """Calls were sent as one; ``reason`` is "full", "wait", "idle" or "drain"."""
 
     name: ClassVar[str] = "asyncapi.batch_flushed"
@@ -76,7 +76,7 @@ class BatchFlushed(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class BreakerChanged(Event, frozen=True, kw_only=True):
+class BreakerChanged(Event, frozen=True, kw_only=True, gc=False):
     """The breaker went from ``old`` to ``new`` ("closed", "open", "half-open")."""
 
     name: ClassVar[str] = "asyncapi.breaker_changed"
@@ -85,7 +85,7 @@ class BreakerChanged(Event, frozen=True, kw_only=True):
     reason: str
 
 
-class LimitGranted(Event, frozen=True, kw_only=True):
+class LimitGranted(Event, frozen=True, kw_only=True, gc=False):
     """A call got its lease: turn, permit, breaker permit, rate and key at once."""
 
     name: ClassVar[str] = "asyncapi.limit_granted"
@@ -95,7 +95,7 @@ class LimitGranted(Event, frozen=True, kw_only=True):
     in_flight: int
 
 
-class KeyCooled(Event, frozen=True, kw_only=True):
+class KeyCooled(Event, frozen=True, kw_only=True, gc=False):
     """The service asked to slow down: the key (all keys where ``key`` is empty) rests for ``seconds_s``."""
 
     name: ClassVar[str] = "asyncapi.rate_cooled"
@@ -103,7 +103,7 @@ class KeyCooled(Event, frozen=True, kw_only=True):
     seconds_s: float
 
 
-class KeyParked(Event, frozen=True, kw_only=True):
+class KeyParked(Event, frozen=True, kw_only=True, gc=False):
     """A key was taken out of the pool: revoked, or its quota is used up."""
 
     name: ClassVar[str] = "asyncapi.key_parked"
@@ -112,7 +112,7 @@ class KeyParked(Event, frozen=True, kw_only=True):
     seconds_s: float
 
 
-class TransportSent(Event, frozen=True, kw_only=True):
+class TransportSent(Event, frozen=True, kw_only=True, gc=False):
     """A request goes to the transport."""
 
     name: ClassVar[str] = "asyncapi.transport_sent"
@@ -122,14 +122,14 @@ class TransportSent(Event, frozen=True, kw_only=True):
     body_bytes: int
 
 
-class DecodeFailed(Event, frozen=True, kw_only=True):
+class DecodeFailed(Event, frozen=True, kw_only=True, gc=False):
     """An answer could not be read."""
 
     name: ClassVar[str] = "asyncapi.decode_failed"
     error: str
 
 
-class VerdictGiven(Event, frozen=True, kw_only=True):
+class VerdictGiven(Event, frozen=True, kw_only=True, gc=False):
     """An attempt ended: ``verdict`` is "ok", "slow", "failed", "throttled" or "ignored"."""
 
     name: ClassVar[str] = "asyncapi.verdict_given"
@@ -140,7 +140,7 @@ class VerdictGiven(Event, frozen=True, kw_only=True):
     service_s: float
 
 
-class RetryScheduled(Event, frozen=True, kw_only=True):
+class RetryScheduled(Event, frozen=True, kw_only=True, gc=False):
     """Another attempt follows after ``delay_s``."""
 
     name: ClassVar[str] = "asyncapi.retry_scheduled"
@@ -150,7 +150,7 @@ class RetryScheduled(Event, frozen=True, kw_only=True):
     error: str
 
 
-class CallFinished(Event, frozen=True, kw_only=True):
+class CallFinished(Event, frozen=True, kw_only=True, gc=False):
     """A call ended, exactly once. ``outcome`` is "ok", "cancelled", or the error's kind."""
 
     name: ClassVar[str] = "asyncapi.call_finished"

@@ -30,7 +30,7 @@ Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(msgspec.Struct, frozen=True, gc=False):
     """A piece of text. ``cache`` ("5m" or "1h") asks for a prompt-cache breakpoint after it."""
 
     text: str

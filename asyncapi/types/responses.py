@@ -63,7 +63,7 @@ FinishReason: TypeAlias = Literal[
 ]
 
 
-class Timings(msgspec.Struct, frozen=True, kw_only=True):
+class Timings(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where the time of a call went.
 
     Units: seconds. ``queue_s`` waiting for leases, all attempts together; ``service_s`` the last
@@ -77,7 +77,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float = 0.0
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class Served(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who served a call, under which id and key, in how many attempts and how long."""
 
     endpoint: str = ""
@@ -174,7 +174,7 @@ class ChatResponse(Response, frozen=True, kw_only=True):
         return Message("assistant", self.outputs[0].parts if self.outputs else "")
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True):
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of a tool call: ``id`` and ``name`` come once, ``arguments`` in pieces, per ``index``."""
 
     index: int
@@ -183,7 +183,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     arguments: str = ""
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+class Chunk(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One event of a streamed answer; only the fields that it carries are set."""
 
     text: str = ""

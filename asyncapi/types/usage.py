@@ -9,7 +9,7 @@ import msgspec
 __all__ = ["Usage"]
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Tokens of one answer. None means that the service did not say: absent is not zero.
 
     ``input_tokens`` includes cache reads and writes, ``output_tokens`` includes reasoning,

@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
+class WireRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a backend asks the transport to send. ``path`` is appended to the endpoint's base URL."""
 
     path: str
@@ -28,7 +28,7 @@ class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+class Outgoing(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A request as the transport gets it: the whole URL, every header, and how long to try to connect.
 
     Units: ``connect_timeout`` in seconds.
@@ -41,7 +41,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float | None = None
 
 
-class WireResponse(msgspec.Struct, frozen=True, kw_only=True):
+class WireResponse(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An answer as it arrived. ``headers`` are case-insensitive when they come from a transport."""
 
     status: int
