@@ -1,0 +1,57 @@
+"""vLLM and TEI: our requests and those of OpenAI's SDK."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from asyncapi.arguments import complete_request
+from asyncapi.types.requests import EmbedRequest, ModelsRequest
+
+from .pairs import MESSAGES, OPENAI_TOOL, TOOL, Pair, chat, openai, streamed
+
+
+def pair(name, ours, call, service="vllm"):
+    """One question through the SDK."""
+    return Pair(service, name, ours, openai(call))
+
+
+PAIRS = (
+    pair(
+        "its own parameters",
+        chat(top_k=3, max_tokens=8, response_format={"regex": "[a-z]+"}),
+        lambda c: c.chat.completions.create(
+            model="m",
+            messages=MESSAGES,
+            max_completion_tokens=8,
+            extra_body={"top_k": 3, "structured_outputs": {"regex": "[a-z]+"}},
+        ),
+    ),
+    pair(
+        "stream",
+        streamed(chat(tools=[TOOL])),
+        lambda c: c.chat.completions.create(
+            model="m",
+            messages=MESSAGES,
+            tools=[OPENAI_TOOL],
+            stream=True,
+            stream_options={"include_usage": True},
+        ),
+    ),
+    pair(
+        "embeddings",
+        EmbedRequest(model="m", inputs=("a", "b")),
+        lambda c: c.embeddings.create(model="m", input=["a", "b"]),
+    ),
+    pair(
+        "completions",
+        complete_request("m", ["One"], {"max_tokens": 8, "top_k": 3})[0],
+        lambda c: c.completions.create(model="m", prompt="One", max_tokens=8, extra_body={"top_k": 3}),
+    ),
+    pair("models", ModelsRequest(), lambda c: c.models.list()),
+    pair(
+        "embeddings",
+        EmbedRequest(model="m", inputs=("a", "b")),
+        lambda c: c.embeddings.create(model="m", input=["a", "b"]),
+        "hf_tei",
+    ),
+)
