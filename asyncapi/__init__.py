@@ -66,7 +66,7 @@ from asyncapi.errors import (
     UnsupportedOperationError,
 )
 from asyncapi.objects import Objects
-from asyncapi.telemetry.stats import Statistics
+from asyncapi.telemetry.values import Statistics
 from asyncapi.types.messages import Audio, File, Image, Message, Reasoning, Text, Tool, ToolCall, ToolResult
 from asyncapi.types.objects import ObjectRequest, ObjectResponse, StoredObject
 from asyncapi.types.requests import (

@@ -24,7 +24,7 @@ from asyncapi.errors import ConfigError
 from asyncapi.objects import Objects
 from asyncapi.routes import Routes
 from asyncapi.runtime import CallOptions, Runtime, check_options
-from asyncapi.telemetry.stats import Statistics
+from asyncapi.telemetry.values import Statistics
 from asyncapi.types.messages import MessageLike
 from asyncapi.types.requests import ChatRequest, Request, RespondRequest
 from asyncapi.types.responses import ChatResponse, CompleteResponse, Response

@@ -26,7 +26,7 @@ never wrapped and never swallowed.
 
 from __future__ import annotations
 
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self, TypedDict, Unpack, cast
 
 __all__ = [
     "AsyncAPIError",
@@ -59,6 +59,17 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedOperationError",
 ]
+
+
+class Context(TypedDict, total=False):
+    """What every error may be given: the attributes of ``AsyncAPIError``."""
+
+    endpoint: str
+    request_id: str
+    attempts: int
+    retry_after: float | None
+    sent: bool | None
+    retryable: bool | None
 
 
 class AsyncAPIError(Exception):
@@ -242,22 +253,9 @@ class ProviderError(AsyncAPIError):
         code: str = "",
         provider_request_id: str = "",
         body: bytes = b"",
-        endpoint: str = "",
-        request_id: str = "",
-        attempts: int = 0,
-        retry_after: float | None = None,
-        sent: bool | None = None,
-        retryable: bool | None = None,
+        **context: Unpack[Context],
     ) -> None:
-        super().__init__(
-            message,
-            endpoint=endpoint,
-            request_id=request_id,
-            attempts=attempts,
-            retry_after=retry_after,
-            sent=sent,
-            retryable=retryable,
-        )
+        super().__init__(message, **context)
         self.status = status
         self.code = code
         self.provider_request_id = provider_request_id
@@ -344,22 +342,9 @@ class DecodeError(AsyncAPIError):
         message: str,
         *,
         body: bytes = b"",
-        endpoint: str = "",
-        request_id: str = "",
-        attempts: int = 0,
-        retry_after: float | None = None,
-        sent: bool | None = None,
-        retryable: bool | None = None,
+        **context: Unpack[Context],
     ) -> None:
-        super().__init__(
-            message,
-            endpoint=endpoint,
-            request_id=request_id,
-            attempts=attempts,
-            retry_after=retry_after,
-            sent=sent,
-            retryable=retryable,
-        )
+        super().__init__(message, **context)
         self.body = body[: 64 * 1024]
 
 
@@ -380,20 +365,7 @@ class StreamInterruptedError(AsyncAPIError):
         message: str,
         *,
         partial: object = None,
-        endpoint: str = "",
-        request_id: str = "",
-        attempts: int = 0,
-        retry_after: float | None = None,
-        sent: bool | None = None,
-        retryable: bool | None = None,
+        **context: Unpack[Context],
     ) -> None:
-        super().__init__(
-            message,
-            endpoint=endpoint,
-            request_id=request_id,
-            attempts=attempts,
-            retry_after=retry_after,
-            sent=sent,
-            retryable=retryable,
-        )
+        super().__init__(message, **context)
         self.partial = partial

@@ -29,7 +29,8 @@ from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
 from asyncapi.policies.limits import FixedLimit
 from asyncapi.policies.retry import RetryBudget, RetryPolicy
-from asyncapi.telemetry.stats import Collector, Live, Statistics
+from asyncapi.telemetry.stats import Collector
+from asyncapi.telemetry.values import Live, Statistics
 from asyncapi.types.events import Event
 from asyncapi.types.requests import Priority, Request
 from asyncapi.types.wire import Service

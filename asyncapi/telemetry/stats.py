@@ -12,8 +12,19 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
-import msgspec
-
+from asyncapi.telemetry.values import (
+    Batches,
+    BreakerStatistics,
+    Calls,
+    EndpointStatistics,
+    KeyStatistics,
+    Live,
+    ModelStatistics,
+    Percentiles,
+    QueueStatistics,
+    Statistics,
+    Tokens,
+)
 from asyncapi.types.events import (
     BatchFlushed,
     BreakerChanged,
@@ -24,152 +35,13 @@ from asyncapi.types.events import (
 )
 from asyncapi.types.usage import Usage
 
-__all__ = [
-    "Batches",
-    "BreakerStatistics",
-    "Calls",
-    "Collector",
-    "EndpointStatistics",
-    "KeyStatistics",
-    "Live",
-    "ModelStatistics",
-    "Percentiles",
-    "QueueStatistics",
-    "Statistics",
-    "Tokens",
-]
+__all__ = ["Collector"]
 
 MOST_NAMES = 200
 _GROWTH = 1.1
 _MIDDLE = math.sqrt(_GROWTH)  # a bucket is told by its middle
 #: Upper bounds of the histogram's buckets: 0.1 ms to about 3 h, each a tenth above the last (seconds).
 _BOUNDS = [1e-4 * _GROWTH**i for i in range(194)]
-
-
-class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A distribution of times. Units: seconds; None without any. Exact to 5 %."""
-
-    count: int = 0
-    mean: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-
-
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens added up; what a service did not report is not in it."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output together."""
-        return self.input_tokens + self.output_tokens
-
-
-class Calls(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls ended. ``refused`` were never sent; ``failures`` counts failed and refused by kind."""
-
-    succeeded: int = 0
-    failed: int = 0
-    refused: int = 0
-    cancelled: int = 0
-    failures: Mapping[str, int] = {}
-
-    @property
-    def finished(self) -> int:
-        """All of them."""
-        return self.succeeded + self.failed + self.refused + self.cancelled
-
-
-class KeyStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """One key: requests sent with it, how they ended, what they used, and how the key is now."""
-
-    requests: int = 0
-    ok: int = 0
-    throttled: int = 0
-    failed: int = 0
-    usage: Tokens = Tokens()
-    in_flight: int = 0
-    state: str = "removed"
-
-
-class ModelStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """One model (or tag): calls and tokens."""
-
-    succeeded: int = 0
-    failed: int = 0
-    usage: Tokens = Tokens()
-
-
-class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The queue now, and how long calls waited in it."""
-
-    waiting: int = 0
-    size: int = 0
-    wait: Percentiles = Percentiles()
-
-
-class BreakerStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The breaker now, and how often it opened."""
-
-    state: str = "closed"
-    opened: int = 0
-
-
-class Batches(msgspec.Struct, frozen=True, kw_only=True):
-    """How many batches were sent, with how many calls in them."""
-
-    count: int = 0
-    calls: int = 0
-
-
-class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for."""
-
-    backend: str = ""
-    calls: Calls = Calls()
-    requests: int = 0
-    retries: int = 0
-    usage: Tokens = Tokens()
-    queue: QueueStatistics = QueueStatistics()
-    service_time: Percentiles = Percentiles()
-    in_flight: int = 0
-    peak_in_flight: int = 0
-    limit: int = 0
-    breaker: BreakerStatistics = BreakerStatistics()
-    batches: Batches = Batches()
-    keys: Mapping[str, KeyStatistics] = {}
-    models: Mapping[str, ModelStatistics] = {}
-    tags: Mapping[str, ModelStatistics] = {}
-
-    @property
-    def queue_wait(self) -> Percentiles:
-        """How long calls waited for their lease."""
-        return self.queue.wait
-
-
-class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything counted since the client was made or ``reset_statistics`` was called."""
-
-    endpoints: Mapping[str, EndpointStatistics] = {}
-
-
-class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint is at this moment, for the snapshot. ``keys``: name to (in flight, state)."""
-
-    backend: str
-    waiting: int
-    queue_size: int
-    in_flight: int
-    peak_in_flight: int
-    limit: int
-    breaker: str
-    keys: Mapping[str, tuple[int, str]]
 
 
 _COUNTS = tuple(Tokens.__struct_fields__)

@@ -16,7 +16,7 @@ from asyncapi.cli.demo.watch import Sample, Watch
 from asyncapi.cli.demo.work import Ledger
 from asyncapi.client import Client
 from asyncapi.emulator import Counts
-from asyncapi.telemetry.stats import EndpointStatistics, KeyStatistics, QueueStatistics, Statistics
+from asyncapi.telemetry.values import EndpointStatistics, KeyStatistics, QueueStatistics, Statistics
 from asyncapi.types.events import BreakerChanged, KeyCooled, KeyParked, QueueRefused
 
 from .conftest import Run

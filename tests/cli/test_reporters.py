@@ -14,7 +14,7 @@ from asyncapi.cli.run import _tell
 from asyncapi.client import Client
 from asyncapi.jobs import Progress, RunSettings, Summary
 from asyncapi.jobs.progress import SilentReporter
-from asyncapi.telemetry.stats import BreakerStatistics, EndpointStatistics, Statistics
+from asyncapi.telemetry.values import BreakerStatistics, EndpointStatistics, Statistics
 
 
 def halfway() -> Progress:

@@ -20,7 +20,8 @@ from asyncapi import (
     ServerError,
     Timeout,
 )
-from asyncapi.telemetry.stats import MOST_NAMES, Collector, Live
+from asyncapi.telemetry.stats import MOST_NAMES, Collector
+from asyncapi.telemetry.values import Live
 from asyncapi.testing import VirtualTime
 from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply, stream
 from asyncapi.types.events import CallFinished, Event

@@ -8,7 +8,7 @@ import msgspec
 
 from asyncapi.cli.demo.work import Ledger
 from asyncapi.emulator import Counts
-from asyncapi.telemetry.stats import Statistics
+from asyncapi.telemetry.values import Statistics
 from asyncapi.types.requests import Priority
 
 __all__ = ["Account", "Row", "account"]

@@ -17,7 +17,7 @@ from asyncapi.cli.demo.watch import Watch
 from asyncapi.cli.demo.work import Ledger
 from asyncapi.cli.reporters import seconds as duration
 from asyncapi.client import Client
-from asyncapi.telemetry.stats import EndpointStatistics
+from asyncapi.telemetry.values import EndpointStatistics
 
 __all__ = ["LineView", "LiveView", "View", "account_table", "new_view", "verdict"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from asyncapi.cli.demo.scenes import Scene
-from asyncapi.telemetry.stats import Statistics
+from asyncapi.telemetry.values import Statistics
 from asyncapi.types.events import BreakerChanged, CallFinished, Event, KeyCooled, KeyParked
 
 __all__ = ["End", "Note", "Sample", "Watch"]
