@@ -1,7 +1,10 @@
 """The demo: its account is right, its page loads nothing, its picture shows what happens."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -15,9 +18,9 @@ from asyncapi.cli.demo.view import LiveView, account_table, new_view, verdict
 from asyncapi.cli.demo.watch import Sample, Watch
 from asyncapi.cli.demo.work import Ledger
 from asyncapi.client import Client
-from asyncapi.emulator import Counts
+from asyncapi.emulator import DIALECTS, Counts
 from asyncapi.telemetry.values import EndpointStatistics, KeyStatistics, QueueStatistics, Statistics
-from asyncapi.types.events import BreakerChanged, KeyCooled, KeyParked, QueueRefused
+from asyncapi.types.events import BreakerChanged, KeyCooled, KeyParked, QueueRefused, RouteMoved
 
 from .conftest import Run
 
@@ -56,11 +59,29 @@ def test_every_call_is_accounted_for(run: Run, tmp_path: Path) -> None:
 
     assert ran.code == 0, ran.out
     assert "Every call has one end and every request is on both sides." in ran.out
-    assert "an outage: claude and groq answer 503" in ran.out
+    assert "an outage: claude and groq answer 503; a route goes on" in ran.out
+    table = ran.out.partition("Every call, counted three times")[2]
+    assert max(map(len, table.splitlines())) <= 100
+    for service in DIALECTS:
+        [row] = re.findall(rf"^{service} +(\d+) .*✓", table, re.MULTILINE)
+        assert int(row) > 0, f"{service} was asked nothing"
+    assert re.search(r"^route smart +\d+ +\d+ +0 +\d+ +✓", table, re.MULTILINE)
     assert re.search(r"breaker closed→open", ran.out)
     assert f"The report with plots: {tmp_path}/report.html" in ran.out
     assert html.count("<svg") == 2 * html.count("<figure")
     assert not re.search(r"(src|href)=|url\(|@import|<script", html), "the page loads nothing"
+
+
+@pytest.mark.slow
+def test_development_mode_sees_nothing_wrong(tmp_path: Path) -> None:
+    """No warning, no task forgotten, no slow callback of a busy machine."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = ["-X", "dev", "-W", "error", "-m", "asyncapi", "demo", "--quick", "--no-report"]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.slow
@@ -112,6 +133,18 @@ def test_account_puts_three_counts_side_by_side() -> None:
     assert found.statuses == {"200": 2, "none": 1}
 
 
+def test_a_route_has_a_row_of_its_own() -> None:
+    """Of its callers' counts; its requests are counted with its targets."""
+    ledger = Ledger()
+    ledger.asked["route smart"] = ledger.answered["route smart"] = 3
+    counts = Counts(received=0, by_service={}, by_status={}, by_fault={})
+    found = account(ledger, Statistics(endpoints={"a": EndpointStatistics()}), counts, moved=2)
+
+    assert found.balanced
+    assert [(row.name, row.asked, row.sent) for row in found.rows] == [("a", 0, 0), ("route smart", 3, 0)]
+    assert "2 moved on along their route" in verdict(found).plain
+
+
 def test_watch_keeps_what_is_worth_a_line() -> None:
     """And says the same thing once a second at most."""
     now = 0.0
@@ -123,6 +156,7 @@ def test_watch_keeps_what_is_worth_a_line() -> None:
         KeyCooled(endpoint="a", key="", seconds_s=2.0),
         KeyCooled(endpoint="a", key="k", seconds_s=0.2),
         QueueRefused(endpoint="a", error="queue_full"),
+        RouteMoved(endpoint="a", route="r", to="b:m", error="server_error"),
     ]
     for event in events:
         watch.on_event(event)
@@ -133,8 +167,10 @@ def test_watch_keeps_what_is_worth_a_line() -> None:
         "breaker closed→open: 5 failures in a row",
         "key k parked: authentication",
         "key (all) rests 2.0 s, as the service asked",
+        "route r moved on to b: server_error",
         "key k parked: authentication",
     ]
+    assert watch.moved == 1
 
 
 @pytest.mark.parametrize("width", [100, 140])

@@ -3,6 +3,7 @@
 ::
 
     work     what is asked, of whom, how urgently, and what became of it
+    errands  one for each verb, with the check of its answer
     scenes   what goes wrong, and when
     watch    what is seen meanwhile: samples, events, latencies
     view     the live picture on a terminal, or plain lines
@@ -38,10 +39,12 @@ Examples:
 def command(quick: bool, seed: int, report: str | None, no_report: bool) -> int:
     """See it work, without any key.
 
-    Starts pretend services, sends mixed work to all of them, lets keys, connections and a whole
-    service fail, and accounts for every call at the end: ours and the services' own count.
+    Starts pretend services, sends mixed work of every kind to all of them, lets keys, connections and
+    whole services fail, checks every answer, and accounts for every call at the end: the callers', the
+    client's and the services' own count.
     """
-    import asyncapi.transports.http  # noqa: F401  slow to import: not in the middle of the picture
+    import asyncapi.transports.http  # slow to import: not in the middle of the picture
+    import asyncapi.transports.s3  # noqa: F401
     from asyncapi.cli.demo.tour import tour
 
     path = None if no_report else Path(report or Path(tempfile.gettempdir()) / "asyncapi-demo.html")

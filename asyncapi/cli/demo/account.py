@@ -8,15 +8,20 @@ import msgspec
 
 from asyncapi.cli.demo.work import Ledger
 from asyncapi.emulator import Counts
-from asyncapi.telemetry.values import Statistics
+from asyncapi.telemetry.values import EndpointStatistics, Statistics
 from asyncapi.types.requests import Priority
 
 __all__ = ["Account", "Row", "account"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. ``asked`` to ``refused`` are the callers' counts, ``sent`` and ``retries`` the
-    client's, ``received`` and ``faults`` the service's own. Units: seconds."""
+    """One endpoint, or a route, whose requests are counted with its targets.
+
+    ``asked`` to ``refused`` are the callers' counts, ``sent`` and ``retries`` the client's, ``received`` is
+    the service's own.
+
+    Units: seconds.
+    """
 
     name: str
     asked: int
@@ -40,7 +45,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """All of it.
 
-    ``statuses`` are the services' answers, "none" those cut before one; ``waits`` medians by priority.
+    ``statuses`` are the services' answers, "none" those cut before one; ``waits`` medians by priority;
+    ``moved`` how many times a call went on to the next target of its route.
 
     Units: seconds.
     """
@@ -53,6 +59,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     waits: Mapping[str, float]
     checked: int
     right: int
+    moved: int = 0
 
     @property
     def balanced(self) -> bool:
@@ -60,24 +67,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return all(row.balanced for row in self.rows) and self.checked == self.right
 
 
-def account(ledger: Ledger, statistics: Statistics, counts: Counts) -> Account:
-    """What callers, client and services counted, side by side."""
-    rows = tuple(
-        Row(
-            name=name,
-            asked=ledger.asked[name],
-            answered=ledger.answered[name],
-            failed=ledger.failed[name],
-            refused=ledger.refused[name],
-            sent=s.requests,
-            retries=s.retries,
-            batched=s.batches.calls,
-            received=counts.by_service.get(s.backend, 0),
-            opened=s.breaker.opened,
-            p50_s=s.service_time.p50,
-            p95_s=s.service_time.p95,
-        )
-        for name, s in sorted(statistics.endpoints.items())
+def account(ledger: Ledger, statistics: Statistics, counts: Counts, moved: int = 0) -> Account:
+    """What callers, client and services counted, side by side; routes come after the endpoints."""
+    endpoints = statistics.endpoints
+    routes = sorted(ledger.asked.keys() - endpoints.keys())
+    rows = (
+        *(
+            _row(name, ledger, s, counts.by_service.get(s.backend, 0))
+            for name, s in sorted(endpoints.items())
+        ),
+        *(_row(name, ledger, EndpointStatistics(), 0) for name in routes),
     )
     return Account(
         rows=rows,
@@ -88,6 +87,24 @@ def account(ledger: Ledger, statistics: Statistics, counts: Counts) -> Account:
         waits={priority.name: _median(ledger.waits[priority]) for priority in Priority},
         checked=ledger.checked,
         right=ledger.right,
+        moved=moved,
+    )
+
+
+def _row(name: str, ledger: Ledger, s: EndpointStatistics, received: int) -> Row:
+    return Row(
+        name=name,
+        asked=ledger.asked[name],
+        answered=ledger.answered[name],
+        failed=ledger.failed[name],
+        refused=ledger.refused[name],
+        sent=s.requests,
+        retries=s.retries,
+        batched=s.batches.calls,
+        received=received,
+        opened=s.breaker.opened,
+        p50_s=s.service_time.p50,
+        p95_s=s.service_time.p95,
     )
 
 

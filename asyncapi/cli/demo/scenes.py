@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from msgspec.structs import replace
 
+from asyncapi.cli.demo.work import ROUTE
+from asyncapi.cli.emulated import fake_keys
 from asyncapi.client import Client
 from asyncapi.config import Batch, Breaker, Endpoint, Fixed, Key, KeyPool, Retry
 from asyncapi.emulator import Emulator, Fault, Faults, Limits, Timing
 
-__all__ = ["Scene", "demo_emulator", "demo_endpoints", "play"]
+__all__ = ["ROUTES", "Scene", "demo_emulator", "demo_endpoints", "play"]
 
 _REVOKED, _SLOW = "demo-key-b", "demo-key-c"
 _KINDS = (
@@ -23,6 +26,8 @@ _KINDS = (
     Fault.CUT_STREAM,
 )
 _DOWN = ("claude", "groq")
+#: What the route tries in order: its first target will be down.
+ROUTES = {ROUTE: ["claude:demo-model", "openai:demo-model"]}
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -47,7 +52,7 @@ def demo_endpoints(emulator: Emulator, names: tuple[str, ...]) -> list[Endpoint]
         Endpoint(
             name,
             base_url=emulator.base_urls[name],
-            keys=_pool() if name == "openai" else (Key("demo-key-a", name="team-a"),),
+            keys=_pool() if name == "openai" else (replace(fake_keys(name)[0], name="team-a"),),
             limit=Fixed(5),
             queue_size=100,
             retry=Retry(attempts=6, base=0.1, cap=1.0, budget=0.5, reserve=50),
@@ -66,7 +71,7 @@ def _pool() -> KeyPool:
 async def play(emulator: Emulator, client: Client, seconds: float, tell: Callable[[str], None]) -> None:
     """Let things go wrong, and right again, over so many seconds."""
     acts: list[tuple[float, str, Callable[[], Awaitable[None] | None]]] = [
-        (0.0, "steady traffic: chat, streams, embeddings, reranking", lambda: None),
+        (0.0, "steady traffic: chats, streams, vectors, tensors, guards, speech, objects", lambda: None),
         (
             0.10,
             "small troubles: 429 with Retry-After, 500, 529, cut bodies and streams",
@@ -74,7 +79,7 @@ async def play(emulator: Emulator, client: Client, seconds: float, tell: Callabl
         ),
         (0.22, "a burst of unhurried work: 20 calls at once for every chat service", lambda: None),
         (0.38, "one of three OpenAI keys is revoked, another one is slow", lambda: emulator.revoke(_REVOKED)),
-        (0.50, f"an outage: {' and '.join(_DOWN)} answer 503", lambda: _outage(emulator)),
+        (0.50, f"an outage: {' and '.join(_DOWN)} answer 503; a route goes on", lambda: _outage(emulator)),
         (0.70, "the outage ends, the key is restored", lambda: _recovery(emulator, client)),
         (0.85, "all quiet: the faults end", lambda: setattr(emulator, "faults", Faults())),
     ]

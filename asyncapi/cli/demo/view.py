@@ -91,7 +91,7 @@ class LineView:
 
     def conclude(self, found: Account, /) -> None:
         """Print the account."""
-        Console(width=110).print(account_table(found), verdict(found), sep="\n")
+        Console(width=100).print(account_table(found), verdict(found), sep="\n")
 
 
 class LiveView:
@@ -136,11 +136,12 @@ class LiveView:
             table.add_column(name, justify=side, no_wrap=True, min_width=width)
         for name, s in sorted(self._client.statistics().endpoints.items()):
             table.add_row(*_cells(name, s)[: len(table.columns)])
+        places = max(2, min(_NOTES, self._console.height - len(table.rows) - 7))
         notes = [
             Text.assemble((f"{n.at:5.1f} s  ", "dim"), (f"{n.endpoint:<9}", "cyan"), n.text)
-            for n in self._watch.notes[-_NOTES:]
+            for n in self._watch.notes[-places:]
         ]
-        blank = [Text("")] * (_NOTES - len(notes))
+        blank = [Text("")] * (places - len(notes))
         return Group(head, Text(""), table, Text(""), _counts(self._ledger), _LEGEND, *notes, *blank)
 
 
@@ -225,18 +226,12 @@ def account_table(found: Account) -> Table:
 
 
 def _account_cells(row: Row) -> list[str]:
-    numbers = (
-        row.asked,
-        row.answered,
-        row.failed,
-        row.refused,
-        row.sent,
-        row.retries,
-        row.batched,
-        row.received,
-    )
+    callers = (row.asked, row.answered, row.failed, row.refused)
+    requests = (row.sent, row.retries, row.batched, row.received, row.opened)
     mark = "[green]✓[/]" if row.balanced else "[red]✗[/]"
-    return [row.name, *map(str, numbers), str(row.opened), duration(row.p50_s), duration(row.p95_s), mark]
+    shown = map(str, requests) if row.sent else [""] * len(requests)  # a route's are its targets'
+    times = (duration(row.p50_s), duration(row.p95_s)) if row.sent else ("", "")
+    return [row.name, *map(str, callers), *shown, *times, mark]
 
 
 def verdict(found: Account) -> Text:
@@ -251,7 +246,8 @@ def verdict(found: Account) -> Text:
         f" asked {t.asked} times and got {t.answered} answers, {found.right} of {found.checked} "
         f"the right one; what they were told instead: {errors}\n",
         ("the client", "bold magenta"),
-        f" sent {t.sent} requests, {t.retries} of them retries; {t.batched} calls travelled in batches\n",
+        f" sent {t.sent} requests, {t.retries} of them retries; {t.batched} calls travelled in batches, "
+        f"{found.moved} moved on along their route\n",
         ("the services", "bold yellow"),
         f" received {t.received} requests and spoilt {sum(found.faults.values())}: {faults}; "
         f"their answers by status: {statuses}\n",

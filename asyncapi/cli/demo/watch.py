@@ -9,7 +9,7 @@ import msgspec
 
 from asyncapi.cli.demo.scenes import Scene
 from asyncapi.telemetry.values import Statistics
-from asyncapi.types.events import BreakerChanged, CallFinished, Event, KeyCooled, KeyParked
+from asyncapi.types.events import BreakerChanged, CallFinished, Event, KeyCooled, KeyParked, RouteMoved
 
 __all__ = ["End", "Note", "Sample", "Watch"]
 
@@ -42,18 +42,24 @@ class Note(msgspec.Struct, frozen=True):
 class Watch:
     """A hook that keeps what the view and the report show.
 
-    State: everything is appended to, nothing changed; ``_last`` is when something was noted last.
+    State: everything is appended to, nothing changed; ``moved`` counts the calls that went on along a
+    route; ``_last`` is when something was noted last.
     """
 
     detail = False
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._begun = clock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now, and forget what was before."""
+        self._begun = self._clock()
         self.samples: dict[str, list[Sample]] = {}
         self.ends: dict[str, list[End]] = {}
         self.notes: list[Note] = []
         self.scenes: list[Scene] = []
+        self.moved = 0
         self._last: dict[tuple[str, ...], float] = {}
 
     @property
@@ -77,6 +83,11 @@ class Watch:
             case CallFinished():
                 end = End(self.elapsed, event.total_s, event.outcome)
                 self.ends.setdefault(event.endpoint, []).append(end)
+            case RouteMoved():
+                self.moved += 1
+                self._note(
+                    event, f"route {event.route} moved on to {event.to.partition(':')[0]}: {event.error}"
+                )
             case BreakerChanged():
                 self._note(event, f"breaker {event.old}→{event.new}: {event.reason}")
             case KeyParked():
