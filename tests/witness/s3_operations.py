@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
 
 from asyncapi import Client, Endpoint
 from asyncapi.errors import AuthenticationError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -73,7 +74,9 @@ async def store(server: str, url: str, key: str) -> AsyncIterator[Store]:
         plain_client(url, key) as plain,
         Client([endpoint], environment={}, log=False, seed=0) as client,
     ):
-        if BUCKET not in [b["Name"] for b in (await plain.list_buckets())["Buckets"]]:
+        try:
+            await plain.head_bucket(Bucket=BUCKET)
+        except ClientError:
             await plain.create_bucket(Bucket=BUCKET)
         objects = client.objects(f"s3_kit:{BUCKET}")
         yield Store(server, url, client, objects, secrets.token_hex(6), plain, key)
@@ -357,9 +360,9 @@ async def hundreds_at_once(s: Store) -> None:
         await s.objects.put(s(f"k{n}"), data)
         return await s.objects.get(s(f"k{n}")) == data
 
-    assert all(await asyncio.gather(*map(there_and_back, range(200))))
+    assert all(await asyncio.gather(*map(there_and_back, range(100))))
     row = s.client.statistics().endpoints["s3_kit"]
-    assert (row.calls.succeeded, row.in_flight) == (400, 0)
+    assert (row.calls.succeeded, row.in_flight) == (200, 0)
 
 
 OPERATIONS: tuple[Callable[[Store], Awaitable[None]], ...] = (
