@@ -172,8 +172,9 @@ def operations_page() -> str:
         "Operations",
         "Which service offers which operation. A call for another one is refused before anything is sent, "
         "with the names of those that offer it. The table is made from the rows that calls are checked "
-        "against, and `tests/e2e/test_every_operation.py` calls every entry of it, streams and native "
-        "actions included, against the [emulator](emulator.md). What a model can do is another question: "
+        "against, and `tests/e2e/test_every_operation.py` calls every entry of it, and every stream, against "
+        "the [emulator](emulator.md); of the native actions it calls those that the emulator plays, and "
+        "names the others as skipped. What a model can do is another question: "
         "ask the service.",
         table(("operation", *(f"`{name}`" for name in rows)), matrix),
         "## Streams",

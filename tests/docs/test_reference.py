@@ -55,7 +55,7 @@ def tables(name: str) -> list[list[list[str]]]:
 
 
 def test_the_operations_are_those_that_are_called_against_the_emulator() -> None:
-    """``tests/e2e/test_every_operation.py`` has a test for each entry, and there are no others."""
+    """Each entry is a test of ``tests/e2e/test_every_operation.py``, and there are no others."""
     (head, *rows), *_, (_, *native) = tables("operations")
     promised = {
         (service, operation)
