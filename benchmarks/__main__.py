@@ -1,97 +1,83 @@
-"""Run the benchmarks and print a Markdown table."""
+"""Run the suites, print Markdown tables, write docs/benchmarks/."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import platform
-import subprocess
+import dataclasses
+import importlib
+import shlex
 import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import time
 
-import orjson
+import benchmarks
+from benchmarks.bounds import verdicts
+from benchmarks.machine import machine
+from benchmarks.measure import Row, pin
+from benchmarks.report import table, tables, write
+from benchmarks.suites import SUITES, Plan
 
-from benchmarks.measure import Result, pin
-from benchmarks.plain import calls, chunks, embeddings
-from benchmarks.scheduling import cancelling, scheduling
-
-FOLDER = Path(__file__).parent.parent / "docs" / "benchmarks"
-_IMPORT = (
-    "import resource; import {}; r = resource.getrusage(resource.RUSAGE_SELF); print(r.ru_utime + r.ru_stime)"
-)
+#: What a quick run leaves out.
+_LONG = ("collector", "embeddings", "growth", "memory", "rivals")
 
 
-def imports(rounds: int) -> list[Result]:
-    """CPU of a fresh interpreter that imports a package."""
-    seconds: dict[str, list[float]] = {"aiohttp": [], "asyncapi": []}
-    for _ in range(rounds):
-        for name, samples in seconds.items():
-            run = subprocess.run(
-                [sys.executable, "-c", _IMPORT.format(name)], capture_output=True, check=True
-            )
-            samples.append(float(run.stdout))
-    results = []
-    for name, samples in seconds.items():
-        ratios = sorted(a / b for a, b in zip(samples, seconds["aiohttp"], strict=True))
-        middle = sorted(samples)[len(samples) // 2] * 1e6
-        results.append(
-            Result("import", name, middle, ratios[len(ratios) // 2], ratios[0], ratios[-1], len(samples))
+async def run(names: list[str], plan: Plan) -> list[Row]:
+    """The suites one after the other; each table goes to stderr as soon as it is there."""
+    rows: list[Row] = []
+    for name in names:
+        started = time.perf_counter()
+        suite = importlib.import_module(f"benchmarks.suites.{name}")
+        own = [row async for row in suite.run(plan)]
+        rows += own
+        took = f"{name}: {time.perf_counter() - started:.1f} s"
+        print(
+            f"\n{took}\n\n{table(own)}" if own else f"\n{took}, nothing measured", file=sys.stderr, flush=True
         )
-    return results
+    return rows
 
 
-async def run(quick: bool) -> list[Result]:
-    """Everything, one after the other."""
-    rounds, scale = (5, 1) if quick else (11, 4)
-    parts: list[Callable[[], Awaitable[list[Result]]]] = [
-        *(lambda n=n: calls(n, 500 * scale, rounds) for n in (1, 64, 512)),
-        lambda: chunks(16, 100 * scale, rounds),
-        *(lambda d=d: embeddings(d, 256, 1_000 * scale, rounds) for d in (0.0, 0.02)),
-    ]
-    results: list[Result] = []
-    for part in parts:
-        results += await part()
-        print(_table(results[-2:]), file=sys.stderr)
-    for queued in (1, 1_000, 10_000) if quick else (1, 1_000, 10_000, 100_000):
-        results.append(await scheduling(queued, rounds))
-    for queued in (100, 30_000):
-        results.append(await cancelling(queued, rounds))
-    return results + imports(rounds)
-
-
-def _table(results: list[Result]) -> str:
-    lines = ["| setting | | CPU us | ratio | spread | per second |", "|---|---|---:|---:|---|---:|"]
-    for r in results:
-        rate = f"{sorted(r.rates)[len(r.rates) // 2]:,.0f}" if r.rates else ""
-        spread = f"{r.low:.2f} to {r.high:.2f}"
-        lines.append(f"| {r.setting} | {r.name} | {r.micros:,.1f} | {r.ratio:.2f} | {spread} | {rate} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
+def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; nothing is written")
-    parser.add_argument("--uvloop", action="store_true", help="on uvloop")
-    arguments = parser.parse_args()
+    given = _parser().parse_args()
     pin(0)
-    if arguments.uvloop:
+    plan = Plan.a_quick_one() if given.quick else Plan(rounds=given.rounds, scale=given.scale)
+    plan = dataclasses.replace(plan, million=given.million, uvloop=given.uvloop)
+    names = given.only or [n for n in SUITES if not (given.quick and n in _LONG) and n != "rivals"]
+    names += ["rivals"] * (given.rivals and "rivals" not in names)
+    loop = "uvloop" if given.uvloop else "asyncio"
+    about = machine(f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(), loop)
+    if given.uvloop:
         import uvloop
 
-        results = uvloop.run(run(arguments.quick))
+        rows = uvloop.run(run(names, plan))
     else:
-        results = asyncio.run(run(arguments.quick))
-    print(_table(results))
-    if not arguments.quick:
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        name = "uvloop" if arguments.uvloop else "asyncio"
-        about = f"Python {platform.python_version()}, {platform.machine()}, {name}"
-        (FOLDER / f"{name}.json").write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
-        command = f"python -m benchmarks{' --uvloop' if arguments.uvloop else ''}"
-        page = f"# Benchmarks on {name}\n\n`{command}`, {about}.\n\n{_table(results)}\n"
-        (FOLDER / f"{name}.md").write_text(page)
+        rows = asyncio.run(run(names, plan))
+    print("\n".join(f"- {key}: {value}" for key, value in about.items()))
+    print(f"\n{tables(rows)}")
+    if not given.quick and not given.only:
+        write(rows, about, loop)
+    if given.name:
+        write(rows, about, given.name)
+    return 1 if given.check and not all(holds for *_, holds in verdicts(rows)) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=benchmarks.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds; nothing is written")
+    parser.add_argument("--only", nargs="+", choices=SUITES, metavar="NAME", help=", ".join(SUITES))
+    parser.add_argument("--rivals", action="store_true", help="with the rivals that are installed")
+    parser.add_argument("--million", action="store_true", help="watch memory over a million calls, too")
+    parser.add_argument("--uvloop", action="store_true", help="on uvloop")
+    parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of each comparison")
+    parser.add_argument("--scale", type=int, default=4, help="times as many operations as in a quick run")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if anything misses its bound")
+    parser.add_argument("--name", help="write docs/benchmarks/NAME.* even of a part")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -6,86 +6,90 @@ import asyncio
 import gc
 import os
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Contender", "Result", "compare", "pin", "server"]
+__all__ = ["Contender", "Row", "compare", "percentile", "pin", "spread", "summary"]
 
 #: Performs this many operations; the benchmark's own set-up and warm-up are outside.
 Contender = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Result:
-    """One contender in one setting. Units: CPU microseconds per operation."""
+class Row:
+    """One contender in one setting of one suite, and what was measured of it."""
 
+    suite: str
     setting: str
     name: str
-    micros: float
-    ratio: float
-    low: float
-    high: float
-    rounds: int
-    rates: list[float] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 async def compare(
-    setting: str, contenders: Mapping[str, Contender], count: int, rounds: int, base: str
-) -> list[Result]:
-    """CPU of each contender beside ``base``, round by round in turn.
+    contenders: Mapping[str, Contender], count: int, rounds: int, base: str
+) -> dict[str, dict[str, float]]:
+    """CPU (user and system, of every thread) of each contender beside ``base``, in turn, round by round.
 
     The ratio is taken within each round and its median is reported: what slows the machine for a
-    while slows both.
+    while slows both. Who begins changes from round to round, so that no one always runs on the
+    other's warm caches.
+
+    Returns:
+        Name to figures: ``cpu_us`` and ``per_second`` an operation, ``ratio`` with ``low`` and ``high``.
     """
     cpu: dict[str, list[float]] = {name: [] for name in contenders}
-    wall: dict[str, list[float]] = {name: [] for name in contenders}
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
     for contender in contenders.values():
         await contender(max(count // 10, 10))
-    for _ in range(rounds):
-        for name, contender in contenders.items():
+    for number in range(rounds):
+        order = list(contenders)
+        for name in order if number % 2 else reversed(order):
             gc.collect()
             started, clock = time.process_time(), time.perf_counter()
-            await contender(count)
+            await contenders[name](count)
             cpu[name].append((time.process_time() - started) / count * 1e6)
-            wall[name].append(count / (time.perf_counter() - clock))
-            await asyncio.sleep(0)
-    results = []
-    for name, micros in cpu.items():
-        ratios = sorted(own / bare for own, bare in zip(micros, cpu[base], strict=True))
-        results.append(
-            Result(
-                setting=setting,
-                name=name,
-                micros=statistics.median(micros),
-                ratio=statistics.median(ratios),
-                low=ratios[0],
-                high=ratios[-1],
-                rounds=rounds,
-                rates=wall[name],
-            )
-        )
-    return results
+            rates[name].append(count / (time.perf_counter() - clock))
+    return {
+        name: summary(cpu[name], cpu[base]) | {"per_second": statistics.median(rates[name])}
+        for name in contenders
+    }
+
+
+def summary(micros: Sequence[float], bare: Sequence[float]) -> dict[str, float]:
+    """Median CPU and the ratios of each round, with their spread."""
+    ratios = sorted(own / other for own, other in zip(micros, bare, strict=True))
+    return {
+        "cpu_us": statistics.median(micros),
+        "ratio": statistics.median(ratios),
+        "low": ratios[0],
+        "high": ratios[-1],
+        "rounds": float(len(ratios)),
+    }
+
+
+def percentile(samples: Sequence[float], share: float) -> float:
+    """The smallest sample that ``share`` of them don't exceed."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def spread(one: Callable[[], Awaitable[object]], in_flight: int) -> Contender:
+    """Perform ``one`` again and again, so many at a time."""
+
+    async def worker(count: int) -> None:
+        for _ in range(count):
+            await one()
+
+    async def run(count: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for i in range(in_flight):
+                group.create_task(worker(count // in_flight + (i < count % in_flight)))
+
+    return run
 
 
 def pin(core: int) -> None:
-    """Keep this process on one core, where the platform can."""
+    """Keep this process on one core, where the platform can: 0 is the client's, 1 the servers'."""
     if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {core})
-
-
-@contextmanager
-def server(*arguments: str) -> Iterator[str]:
-    """The target server in a process of its own; gives its base URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.target", *arguments], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.wait()
