@@ -38,7 +38,8 @@ class Objects:
     """One bucket: ``client.objects("s3_kit:my-bucket")``. Every method raises ``AsyncAPIError``.
 
     Keyword arguments named as S3's own parameters (``IfNoneMatch="*"``, ``CacheControl=...``) are
-    passed on as they are.
+    passed on as they are; None leaves one out. An object that is read whole is checked by the store's
+    sum of it, where the store keeps one (``ChecksumMode=None`` doesn't ask for it).
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class Objects:
         """Store an object; a body of more than ``part_size`` bytes goes up in parts, several at a time.
 
         ``part_size`` is at least 5 MiB. An upload in parts that fails or is cancelled is aborted; where
-        even that fails, the error has a note that says so.
+        even that fails, the error has a note that says so. An upload whose beginning was done but never
+        answered stays: a rule of the bucket (AbortIncompleteMultipartUpload) ends such.
         """
         if content_type is not None:
             parameters["ContentType"] = content_type

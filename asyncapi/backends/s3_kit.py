@@ -63,6 +63,7 @@ _ACTIONS = {
     "abort": "abort_multipart_upload",
 }
 _WITHOUT_KEY = frozenset({"list", "delete_many"})
+_PARTIAL = frozenset({"Range", "PartNumber"})
 _LONGEST_PRESIGNED_S = 7 * 24 * 3600
 
 _CODES: Mapping[str, type[ProviderError]] = {
@@ -246,7 +247,10 @@ def _parameters(request: ObjectRequest) -> dict[str, Any]:
     action = request.action
     if not request.key and action not in _WITHOUT_KEY:
         raise ConfigError(f"s3_kit: {action} needs the key of an object")
-    parameters: dict[str, Any] = {"Bucket": request.model, **request.arguments}
+    given = {"Bucket": request.model, **request.arguments}
+    if action == "get" and given.keys().isdisjoint(_PARTIAL):
+        given.setdefault("ChecksumMode", "ENABLED")  # a store that has the sum of the whole gives it
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if request.key:
         parameters["Key"] = request.key
     match action:

@@ -222,6 +222,8 @@ class S3Stream:
             return rest
         try:
             piece: bytes = await self._body.read(_PIECE)
+            if piece and not self._body.readable():
+                await self._body.read(_PIECE)  # nothing is left: only now the sum of it all is checked
         except _FOREIGN as error:
             if self._error is None:
                 self._error = _translated(error, self._where)

@@ -66,6 +66,16 @@ def decoded(asked: ObjectRequest, body: Any, headers: Mapping[str, str] | None =
             "get_object",
             {"Bucket": "b", "Key": "k", "Range": "bytes=0-1"},
         ),
+        (
+            request("get", key="k", arguments={"VersionId": None}),
+            "get_object",
+            {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED"},
+        ),
+        (
+            request("get", key="k", arguments={"ChecksumMode": None}),
+            "get_object",
+            {"Bucket": "b", "Key": "k"},
+        ),
         (request("head", key="ü"), "head_object", {"Bucket": "b", "Key": "ü"}),
         (
             request("list", arguments={"Prefix": "a/"}),

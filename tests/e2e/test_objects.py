@@ -392,6 +392,23 @@ async def test_a_cut_object_is_tried_again_or_told(emulator: Emulator) -> None:
         assert client.statistics().endpoints["s3_kit"].in_flight == 0
 
 
+async def test_damaged_bytes_are_noticed(emulator: Emulator) -> None:
+    """By the store's own sum: a whole object is asked for again, a stream ends before its last piece."""
+    data = bytes(1000) * 300
+    async with client_of(emulator) as client:
+        objects = client.objects(BUCKET)
+        await objects.put("a", data)
+        emulator.script(["garbled"])
+        assert await objects.get("a") == data
+        emulator.script(["garbled"])
+        stream = objects.open("a")
+        with pytest.raises(StreamInterruptedError, match="Checksum"):
+            async with stream:
+                await stream.collect()
+
+        assert client.statistics().endpoints["s3_kit"].requests == 4
+
+
 @pytest.mark.parametrize("action", ["get", "put", "list", "stream"])
 async def test_a_cancelled_call_closes_its_connection(emulator: Emulator, action: str) -> None:
     """At once: the store sees the client leave, and permit and statistics are in order."""
