@@ -17,8 +17,8 @@ __all__ = ["Account", "Row", "account"]
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint, or a route, whose requests are counted with its targets.
 
-    ``asked`` to ``refused`` are the callers' counts, ``sent`` and ``retries`` the client's, ``received`` is
-    the service's own.
+    ``asked`` to ``refused`` are the callers' counts; ``sent``, ``retries`` and ``spared`` (requests that
+    others carried along in a batch) the client's; ``received`` is the service's own.
 
     Units: seconds.
     """
@@ -30,7 +30,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     sent: int
     retries: int
-    batched: int
+    spared: int
     received: int
     opened: int
     p50_s: float | None
@@ -100,7 +100,7 @@ def _row(name: str, ledger: Ledger, s: EndpointStatistics, received: int) -> Row
         refused=ledger.refused[name],
         sent=s.requests,
         retries=s.retries,
-        batched=s.batches.calls,
+        spared=s.batches.calls - s.batches.count,
         received=received,
         opened=s.breaker.opened,
         p50_s=s.service_time.p50,
@@ -113,7 +113,7 @@ def _by_status(counts: Counts) -> list[tuple[int | None, int]]:
 
 
 def _total(rows: tuple[Row, ...]) -> Row:
-    names = ("asked", "answered", "failed", "refused", "sent", "retries", "batched", "received", "opened")
+    names = ("asked", "answered", "failed", "refused", "sent", "retries", "spared", "received", "opened")
     sums = {name: sum(getattr(row, name) for row in rows) for name in names}
     return Row(name="all", p50_s=None, p95_s=None, **sums)
 

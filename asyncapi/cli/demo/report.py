@@ -100,7 +100,7 @@ def _scenes(watch: Watch) -> str:
 
 def _table(found: Account) -> str:
     names = (
-        "endpoint", "asked", "answered", "failed", "refused", "sent", "retries", "batched", "received",
+        "endpoint", "asked", "answered", "failed", "refused", "sent", "retries", "spared", "received",
         "breaker opened", "p50", "p95", "",
     )  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in names)
@@ -111,8 +111,9 @@ def _table(found: Account) -> str:
     waits = ", ".join(f"{name} {duration(wait)}" for name, wait in found.waits.items())
     return (
         f"<div class='wide'><table><tr>{head}</tr>{rows}</table></div>"
-        "<p class='soft'>asked, answered, failed, refused: counted by the callers. sent, retries, batched: "
-        "by the client; batched calls share requests. received: by the services. p50, p95: of a request.</p>"
+        "<p class='soft'>asked, answered, failed, refused: counted by the callers. sent, retries, spared: "
+        "by the client; spared are requests that others carried along. received: by the services. "
+        "p50, p95: of a request.</p>"
         f"<p>Faults by kind: {escape(faults)}. Answers by status: {escape(statuses)}.</p>"
         "<p>What callers were told instead of an answer: "
         f"{escape(errors)}.</p><p>Median wait in the queue by priority: {escape(waits)}.</p>"
@@ -122,7 +123,7 @@ def _table(found: Account) -> str:
 
 def _row(row: Row, kind: str) -> str:
     numbers = (
-        row.asked, row.answered, row.failed, row.refused, row.sent, row.retries, row.batched, row.received,
+        row.asked, row.answered, row.failed, row.refused, row.sent, row.retries, row.spared, row.received,
         row.opened,
     )  # fmt: skip
     cells = "".join(f"<td>{number:,}</td>" for number in numbers)

@@ -204,7 +204,7 @@ def _sentence(client: Client, ledger: Ledger) -> str:
 
 _ACCOUNT_COLUMNS = (
     ("cyan", ("asked", "answered", "failed", "refused")),
-    ("magenta", ("sent", "retries", "batched")),
+    ("magenta", ("sent", "retries", "spared")),
     ("yellow", ("received",)),
     ("", ("opened", "p50", "p95")),
 )
@@ -227,7 +227,7 @@ def account_table(found: Account) -> Table:
 
 def _account_cells(row: Row) -> list[str]:
     callers = (row.asked, row.answered, row.failed, row.refused)
-    requests = (row.sent, row.retries, row.batched, row.received, row.opened)
+    requests = (row.sent, row.retries, row.spared, row.received, row.opened)
     mark = "[green]✓[/]" if row.balanced else "[red]✗[/]"
     shown = map(str, requests) if row.sent else [""] * len(requests)  # a route's are its targets'
     times = (duration(row.p50_s), duration(row.p95_s)) if row.sent else ("", "")
@@ -246,7 +246,7 @@ def verdict(found: Account) -> Text:
         f" asked {t.asked} times and got {t.answered} answers, {found.right} of {found.checked} "
         f"the right one; what they were told instead: {errors}\n",
         ("the client", "bold magenta"),
-        f" sent {t.sent} requests, {t.retries} of them retries; {t.batched} calls travelled in batches, "
+        f" sent {t.sent} requests, {t.retries} of them retries; {t.spared} more were spared by batches, "
         f"{found.moved} moved on along their route\n",
         ("the services", "bold yellow"),
         f" received {t.received} requests and spoilt {sum(found.faults.values())}: {faults}; "
