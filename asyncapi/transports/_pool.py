@@ -45,7 +45,8 @@ class Connector(aiohttp.TCPConnector):
     def take(self, key: ConnectionKey) -> ResponseHandler | None:
         """An idle connection, if there is one that can be used; else ``connect`` is asked.
 
-        It is ``_get`` without two coroutines and a ``Connection``: saves 5 of 75 us a call.
+        It is ``_get`` without two coroutines and a ``Connection``: saves 8 of 65 us a call
+        (64 in flight).
         """
         idle = self._conns.get(key)
         if not idle:

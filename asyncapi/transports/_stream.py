@@ -15,9 +15,10 @@ from asyncapi.transports._translation import FOREIGN, translated
 __all__ = ["Answer", "HTTPStream", "abort"]
 
 #: How long a stream that was closed may take to end by itself. What follows the last event (the end of
-#: a chunked body) comes in a packet of its own; waiting for it saves the next call a new connection.
+#: a chunked body) comes in a packet of its own; waiting for it saves the next call a new connection
+#: (over TLS 75 us of CPU a call for both sides instead of 1300).
 #: Well below the 50 ms within which a service is to see that nobody reads any more.
-LINGER_SECONDS = 0.02
+LINGER_SECONDS = 0.01
 
 
 class _Link(Protocol):

@@ -47,7 +47,8 @@ def translated(error: Exception, where: str, *, sent: bool | None) -> AsyncAPIEr
 
 def _connect_error(error: aiohttp.ClientConnectorError) -> ConnectError:
     where = f"{error.host}:{error.port}"
-    reason = error.os_error.strerror or type(error.os_error).__name__
+    cause = getattr(error, "os_error", None)  # aiohttp 3.13.0 gives a refused certificate none
+    reason = getattr(cause, "strerror", None) or type(cause).__name__
     match error:
         case aiohttp.ClientConnectorCertificateError():
             problem = getattr(error.certificate_error, "verify_message", "") or "not valid for this host"

@@ -12,6 +12,7 @@ import pytest
 
 from asyncapi.abc import Transport, WireStream
 from asyncapi.errors import ConfigError, ConnectionLostError, DecodeError, ReadTimeoutError
+from asyncapi.transports._stream import LINGER_SECONDS
 from asyncapi.transports.http import HTTPTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -82,15 +83,17 @@ async def test_closing_after_the_end_came_but_before_it_was_read(
 
 
 async def test_end_that_comes_just_after_closing_saves_the_connection(
-    serve: Any, ask: Any, transport: Transport
+    serve: Any, ask: Any, transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last event is known as such before the end of the body: services send that in a packet more."""
+    monkeypatch.setattr("asyncapi.transports._stream.LINGER_SECONDS", 9.0)
+    closed = asyncio.Event()
 
     async def handler(peer: Any) -> None:
         while True:
             await peer.request()
             await peer.say(HEAD + chunk(b"[DONE]"))
-            await asyncio.sleep(0.001)
+            await closed.wait()
             await peer.say(END)
 
     port = await serve(handler)
@@ -101,16 +104,22 @@ async def test_end_that_comes_just_after_closing_saves_the_connection(
         stream.close()
         with pytest.raises(ConnectionLostError, match="closed here"):
             await stream.read()
-        await asyncio.sleep(0.01)
+        closed.set()
+        await stream._response.content.wait_eof()
+        closed.clear()
 
     assert serve.connections == 1
 
 
-@pytest.mark.parametrize("how", ["between two reads", "in a read given up", "with the transport"])
+@pytest.mark.parametrize(
+    ("how", "linger"),
+    [("between two reads", LINGER_SECONDS), ("in a read given up", 9.0), ("with the transport", 9.0)],
+)
 async def test_stream_that_goes_on_after_closing_is_cut(
-    how: str, serve: Any, ask: Any, transport: Transport
+    how: str, linger: float, serve: Any, ask: Any, transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within 50 ms, whether its pieces keep coming or not: the service works for nobody."""
+    """Within 50 ms, and at once where it was left in a read: the service works for nobody."""
+    monkeypatch.setattr("asyncapi.transports._stream.LINGER_SECONDS", linger)
     loop = asyncio.get_running_loop()
     left: asyncio.Future[float] = loop.create_future()
 
@@ -130,7 +139,7 @@ async def test_stream_that_goes_on_after_closing_is_cut(
     if how == "with the transport":
         await transport.aclose()
 
-    assert await left - closed < (0.05 if how == "between two reads" else 0.015)
+    assert await left - closed < 0.05
 
 
 async def test_failing_a_stream_that_was_closed_cuts_it(serve: Any, ask: Any, transport: Transport) -> None:
