@@ -19,6 +19,20 @@ nox.options.sessions = ["lint", "types", "imports", "tests", "docs"]
 ROOT = Path(__file__).parent
 DEV = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
 SDKS = ("anthropic", "google-genai", "groq", "huggingface_hub", "ollama", "openai", "text-generation")
+#: The SDKs of the table of witnesses, as they were when it was last written.
+WITNESSES = (
+    "openai==3.54.0",
+    "anthropic==2.12.0",
+    "google-genai==3.4.0",
+    "groq==1.7.0",
+    "ollama==0.6.3",
+    "huggingface_hub==2.4.0",
+    "kserve==0.21.0",
+    "tritonclient[http]==2.73.0",
+    "ovmsclient==2023.1",
+)
+#: Servers that run together, each started by its script of tests/witness.
+SERVERS = (("llama", "ollama_proxy"), ("mlserver",), ("kserve",), ("opea",), ("moto", "seaweed"))
 CODE = ("asyncapi", "tests", "docs", "noxfile.py", "benchmarks", "examples")
 
 
@@ -57,6 +71,48 @@ def sdks(session: nox.Session) -> None:
     """The services' own SDKs as witnesses: they must understand the emulator."""
     session.install("-q", "-e", ".[dev]", *SDKS)
     session.run("python", "-m", "pytest", "tests/emulator", "-k", "sdk", *session.posargs)
+
+
+@nox.session
+def witness(session: nox.Session) -> None:
+    """What others wrote, SDKs and servers: writes docs/reference/witnesses.md. ``-- ci``: the quick part."""
+    quick = "ci" in session.posargs
+    session.install("-q", "uv")
+    session.run("uv", "pip", "install", "-q", "-e", ".[dev,uvloop]", *WITNESSES)
+    # Its metadata wants an older hub than it needs.
+    session.run("uv", "pip", "install", "-q", "--no-deps", "text-generation==0.7.0")
+    results = Path(session.create_tmp()) / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    own = [] if quick else ["tests/e2e", "tests/backends"]
+    asked = [
+        "tests/witness/test_differential.py",
+        "tests/emulator",
+        "-k",
+        "not emulator or sdk or test_s3",
+        "-m",
+        "not slow",
+    ]
+    _collect(session, results / "sdks.json", [], [*asked, *own])
+    for names in SERVERS[:1] if quick else SERVERS:
+        scripts = [f"tests/witness/{name}.sh" for name in names]
+        servers = ["tests/witness/test_servers.py", "tests/witness/test_s3_servers.py"]
+        _collect(session, results / f"{names[0]}.json", scripts, servers)
+    if not quick:
+        session.run("python", "-m", "tests.witness.render", str(results))
+
+
+def _collect(session: nox.Session, results: Path, scripts: list[str], tests: list[str]) -> None:
+    """Run tests inside of the scripts, and keep what they say; failures are in the table, and told there."""
+    keep = ["-p", "tests.witness.collecting", "--witness-results", str(results)]
+    command = [*scripts, "python", "-m", "pytest", "-q", "--no-header", "-r", "fE", *keep, *tests]
+    session.run(*command, external=True, success_codes=[0] if "ci" in session.posargs else [0, 1])
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Damage 100,000 answers of every dialect; ``-- --count 1000 --dialect claude`` for less."""
+    session.install("-q", "-e", ".[dev]")
+    session.run("python", "-m", "tests.witness.fuzz", *session.posargs)
 
 
 @nox.session(python=_others())
