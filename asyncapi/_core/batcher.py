@@ -110,7 +110,11 @@ class Batcher:
         limit = self._limits[call.request.operation]
         strategy = STRATEGIES[call.request.operation]
         key = strategy.key(call.request)
-        items = [_Item(call, piece) for piece in strategy.pieces(call.request, limit.items, limit.chars)]
+        pieces = strategy.pieces(call.request, limit.items, limit.chars)
+        if key is None and len(pieces) == 1:
+            # It travels alone: in its own task, like any call.
+            return self._whole(await attempts(call), strategy.items(call.request), strategy)
+        items = [_Item(call, piece) for piece in pieces]
         for item in items:
             self._place(
                 item, strategy, None if key is None else (call.request.operation, call.options.key, key)
@@ -291,7 +295,10 @@ class Batcher:
         finally:
             for item in items:
                 item.leave_batch()
-        wanted = sum(strategy.items(item.request) for item in items)
+        return self._whole(response, sum(strategy.items(item.request) for item in items), strategy)
+
+    def _whole(self, response: Response, wanted: int, strategy: Batching) -> Response:
+        """The response, if it answers every item."""
         if (got := strategy.answers(response)) != wanted:
             raise DecodeError(f"{self._endpoint.name} answered {got} items for {wanted}")
         return response
