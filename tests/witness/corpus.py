@@ -12,7 +12,7 @@ from typing import Any
 from asyncapi import Client, Retry
 from asyncapi.abc import ServiceBackend, StreamDecoder
 from asyncapi.emulator import Emulator, Fault, Timing
-from asyncapi.errors import AsyncAPIError, NotFoundError
+from asyncapi.errors import AsyncAPIError
 from asyncapi.types.messages import Message, Tool
 from asyncapi.types.requests import ChatRequest, CompleteRequest, Request
 from asyncapi.types.responses import Chunk, Response
@@ -118,8 +118,7 @@ async def record(service: str) -> list[Case]:
 
 async def _ask(client: Client, service: str, operation: str) -> None:
     if operation.startswith("native "):
-        with suppress(NotFoundError):
-            await call_native(client, service, operation.removeprefix("native "))
+        await call_native(client, service, operation.removeprefix("native "))
         return
     for call in CALLS[operation]:
         await call(client, model_of(service, operation))

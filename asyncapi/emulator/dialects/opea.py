@@ -2,6 +2,7 @@
 
 from asyncapi.emulator.answers import Answer, count_tokens
 from asyncapi.emulator.dialects.base import STATUS
+from asyncapi.emulator.dialects.opea_media import animate, draw, files, film, look, parameters
 from asyncapi.emulator.dialects.opea_mega import (
     GUARDS,
     MEGA,
@@ -44,6 +45,13 @@ class OPEA(OpenAIShape):
             ("GET", "opea/health"): lambda ask: Reply(),
             ("GET", "opea/v1/statistics"): statistics,
             ("GET", "opea/v1/list_service"): list_service,
+            ("GET", "opea/v1/list_parameters"): parameters,
+            ("POST", "opea/v1/text2image"): draw,
+            ("POST", "opea/v1/image2image"): draw,
+            ("POST", "opea/v1/image2video"): film,
+            ("POST", "opea/v1/lvm"): look,
+            ("POST", "opea/v1/animation"): animate,
+            ("POST", "opea/v1/dataprep/"): files,
             ("POST", "opea/v1/retrieval"): retrieve,
             ("POST", "opea/v1/guardrails"): guardrails,
             ("POST", "opea/v1/audio/transcriptions"): transcribe,

@@ -28,6 +28,7 @@ MEGA = (
     "codetrans",
     "docsum",
     "faqgen",
+    "retrievaltool",
     "searchqna",
     "multimodalqna",
     "translation",

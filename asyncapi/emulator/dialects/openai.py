@@ -38,6 +38,7 @@ class OpenAI(OpenAIShape):
             ("POST", "openai/v1/responses"): responses.create,
             ("POST", "openai/v1/responses/input_tokens"): responses.count,
             ("GET", "openai/v1/responses/"): responses.read,
+            ("POST", "openai/v1/responses/"): responses.cancel,
             ("DELETE", "openai/v1/responses/"): responses.delete,
             ("POST", "openai/v1/moderations"): moderate,
             ("POST", "openai/v1/images/generations"): draw,

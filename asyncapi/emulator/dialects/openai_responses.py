@@ -79,6 +79,16 @@ class Responses:
             return json_reply({"object": "list", "data": data, "has_more": False})
         return json_reply(response)
 
+    def cancel(self, ask: Ask) -> Reply:
+        """Stop a response that runs in the background; here it is always done by then, and stays so."""
+        identity, _, what = ask.tail.partition("/")
+        if what != "cancel":
+            raise Problem(Trouble.NO_ROUTE, f"Unknown request URL: POST {ask.path}")
+        response, _ = self._found(identity)
+        if not response["background"]:
+            raise invalid("Cannot cancel a synchronous response.")
+        return json_reply(response)
+
     def delete(self, ask: Ask) -> Reply:
         """Forget a response."""
         self._found(ask.tail)
@@ -203,6 +213,7 @@ def _response(body: Json, question: Question, answer: Answer, ask: Ask) -> Json:
         "metadata": body.get("metadata") or {},
         "model": question.model,
         "output": list(_output(body, answer, ask.serial)),
+        "background": body.get("background") is True,
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "previous_response_id": body.get("previous_response_id"),
         "temperature": body.get("temperature", 1.0),

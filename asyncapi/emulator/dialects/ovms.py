@@ -31,6 +31,11 @@ LENGTH = "Inference-Header-Content-Length"
 _STATUS = {Trouble.NOT_JSON: 412}
 _READY = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": "OK"}}
 
+_METRICS = b"""# HELP ovms_requests_success Number of successful requests to a model or a DAG.
+# TYPE ovms_requests_success counter
+ovms_requests_success{api="KServe",interface="REST",method="ModelInfer",name="double",version="1"} 7
+"""
+
 
 class OVMS(OpenAIShape):
     """A model server with four models that anyone can check by hand, and one that talks."""
@@ -50,6 +55,7 @@ class OVMS(OpenAIShape):
             ("GET", "ovms/v2"): self.server,
             ("GET", "ovms/v2/health/live"): lambda ask: Reply(),
             ("GET", "ovms/v2/health/ready"): lambda ask: Reply(),
+            ("GET", "ovms/metrics"): lambda ask: Reply(_METRICS, content_type="text/plain; charset=utf-8"),
             ("GET", "ovms/v2/models/"): self.inspect,
             ("POST", "ovms/v2/models/"): self.infer,
             ("POST", "ovms/v1/models/"): self.predict,
