@@ -129,3 +129,32 @@ async def test_services_tell_of_themselves(wire: Wire) -> None:
     assert (health.status, health.body) == (200, b"")
     assert statistics.json["opea_service@llm"]["p50_latency_first_token"] is None
     assert "opea_service@llm" in parts.json
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "field"),
+    [
+        ("text2image", {"prompt": "A fjord"}, "images"),
+        ("image2image", {"prompt": "A fjord", "image": "x", "num_images_per_prompt": 2}, "images"),
+        ("image2video", {"images_path": [{"image_path": "a.png"}]}, "video_path"),
+        ("lvm", {"prompt": "What is it?", "image": "x"}, "text"),
+        ("animation", {"audio": "x"}, "wav2lip_result"),
+        ("dataprep/delete", {"file_path": "all"}, "status"),
+    ],
+)
+async def test_pictures_films_and_files(wire: Wire, route: str, body: Any, field: str) -> None:
+    """Each says what it made, and refuses a body without what it needs."""
+    good = await wire.post(f"/opea/v1/{route}", body)
+    bad = await wire.post(f"/opea/v1/{route}", {"other": 1})
+
+    assert good.json[field]
+    assert bad.status == 422
+
+
+async def test_pictures_are_counted(wire: Wire) -> None:
+    """From one to ten."""
+    got = await wire.post("/opea/v1/text2image", {"prompt": "A fjord", "num_images_per_prompt": 3})
+    none = await wire.post("/opea/v1/text2image", {"prompt": "A fjord", "num_images_per_prompt": 0})
+
+    assert len(set(got.json["images"])) == 3
+    assert none.status == 422

@@ -325,3 +325,15 @@ async def test_a_file_can_be_too_large(wire: Wire, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("asyncapi.emulator.dialects.openai_media.MOST_UPLOAD", 4)
 
     assert (await write_down(wire)).status == 413
+
+
+async def test_only_background_responses_are_cancelled(wire: Wire) -> None:
+    """One that is done stays as it is; a synchronous one can't be."""
+    background = await wire.post(RESPONSES, {"model": "m", "input": "Hello", "background": True})
+    plain = await wire.post(RESPONSES, {"model": "m", "input": "Hello"})
+    done = await wire.post(f"{RESPONSES}/{background.json['id']}/cancel")
+    refused = await wire.post(f"{RESPONSES}/{plain.json['id']}/cancel")
+    lost = await wire.post(f"{RESPONSES}/{plain.json['id']}/nowhere")
+
+    assert done.json == background.json
+    assert (refused.status, lost.status) == (400, 404)
