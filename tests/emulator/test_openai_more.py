@@ -331,9 +331,9 @@ async def test_only_background_responses_are_cancelled(wire: Wire) -> None:
     """One that is done stays as it is; a synchronous one can't be."""
     background = await wire.post(RESPONSES, {"model": "m", "input": "Hello", "background": True})
     plain = await wire.post(RESPONSES, {"model": "m", "input": "Hello"})
-    done = await wire.post(f"{RESPONSES}/{background.json['id']}/cancel")
-    refused = await wire.post(f"{RESPONSES}/{plain.json['id']}/cancel")
-    lost = await wire.post(f"{RESPONSES}/{plain.json['id']}/nowhere")
+    done = await wire.post(f"{RESPONSES}/{background.json['id']}/cancel", {})
+    refused = await wire.post(f"{RESPONSES}/{plain.json['id']}/cancel", {})
+    lost = await wire.post(f"{RESPONSES}/{plain.json['id']}/nowhere", {})
 
     assert done.json == background.json
     assert (refused.status, lost.status) == (400, 404)
