@@ -102,7 +102,7 @@ async def many_chats(client: Client, model: str) -> None:
     alone = await client.chat(model, "hello 3", **_cold(6))
     answers = await asyncio.gather(*(client.chat(model, f"hello {n}", **_cold(6)) for n in range(32)))
 
-    assert answers[3].usage == alone.usage
+    assert answers[3].usage.input_tokens == alone.usage.input_tokens  # more of them cached
     assert all(answer.text for answer in answers)
 
 
