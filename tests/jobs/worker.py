@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Unpack
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from asyncapi import jobs
 from asyncapi.client import CallOptions
 from asyncapi.types.requests import Request
-from jobs.fakes import FakeClient, Finished, echo, text_of
+from tests.jobs.fakes import FakeClient, Finished, echo, text_of
 
 
 class NotingClient(FakeClient):
