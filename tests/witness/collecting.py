@@ -43,7 +43,12 @@ PACKAGES = [
     "ovmsclient",
     "aiobotocore",
 ]
-_SDK_OF = {"hugging_face": "huggingface_hub", "google": "google-genai", "triton": "tritonclient"}
+_SDK_OF = {
+    "hugging_face": "huggingface_hub",
+    "hf_tgi": "huggingface_hub",
+    "google": "google-genai",
+    "triton": "tritonclient",
+}
 _SDK_OF |= {"ovms": "ovmsclient", "text_generation": "text-generation"}
 _STORES = {"moto": "moto", "seaweed": "SeaweedFS"}
 #: Ends of the emulator's paths, and what is asked there; the first that fits.
@@ -136,15 +141,19 @@ class Collector:
         elif module == "test_every_operation.py" and "operation" in parameters:
             yield EMULATOR, parameters["service"], parameters["operation"], "the client"
         elif "sdk" in item.name or module == "test_s3.py":
-            yield from self._seen_by_emulator(item)
+            yield from self._seen_by_emulator(item, parameters)
         elif item.path.parent.name == "backends":
             for service, operation in sorted(self.asked):
                 yield OWN, service, operation, "our tests"
 
-    def _seen_by_emulator(self, item: pytest.Item) -> Iterator[tuple[str, str, str, str]]:
+    def _seen_by_emulator(
+        self, item: pytest.Item, parameters: dict[str, Any]
+    ) -> Iterator[tuple[str, str, str, str]]:
         emulator = getattr(item, "funcargs", {}).get("emulator")
         word = item.name.removeprefix("test_").partition("_sdk")[0]
         sdk = "aiobotocore" if item.path.name == "test_s3.py" else _SDK_OF.get(word, word)
+        if pair := parameters.get("pair"):
+            sdk = pair.sdk
         seen = (
             {(visit.service, operation_at(visit.path)) for visit in emulator.records} if emulator else set()
         )

@@ -45,6 +45,14 @@ DIFFERENCES: dict[str, Difference] = {
         ("only ours: body.tools[].strict = null",),
         "without the field this API is strict, the chat API is not: null means the same in both",
     ),
+    "empty body": Difference(
+        "openai", ("body: ours {}, theirs null",), "an object without fields where the API wants nothing"
+    ),
+    "opea float": Difference(
+        "opea",
+        ('only theirs: body.encoding_format = "float"',),
+        "the service's own default, said aloud; without it the SDK asks for base64, which OPEA's parts lack",
+    ),
     "groq base64": Difference(
         "groq",
         ('only ours: body.encoding_format = "base64"',),

@@ -70,6 +70,14 @@ class Pair:
         action = getattr(self.ours, "action", "")
         return f"{self.ours.operation} {action}".strip()
 
+    @property
+    def sdk(self) -> str:
+        """The package that asks."""
+        if self.theirs.__qualname__.startswith("openai."):
+            return "openai"
+        others = {"claude": "anthropic", "gemini": "google-genai", "hf_tgi": "huggingface_hub"}
+        return others.get(self.service, self.service)
+
 
 def chat(messages=MESSAGES, kind=ChatRequest, **fields):
     """A chat of ours."""
@@ -93,12 +101,12 @@ def named_schema():
     return {"schema": schema, "name": "Weather", "strict": True}
 
 
-def openai(call):
+def openai(call, path="/v1"):
     """A question through OpenAI's SDK."""
 
     async def ask(url):
         sdk = pytest.importorskip("openai")
-        async with sdk.AsyncOpenAI(api_key="k", base_url=url + "/v1", max_retries=0) as client:
+        async with sdk.AsyncOpenAI(api_key="k", base_url=url + path, max_retries=0) as client:
             return await call(client)
 
     return ask

@@ -210,6 +210,17 @@ _OTHERS = (
         NativeRequest(model="m", action="response", arguments={"id": "resp_1"}),
         lambda c: c.responses.retrieve("resp_1"),
     ),
+    (
+        "the input of a stored response",
+        NativeRequest(model="m", action="response_input", arguments={"id": "resp_1"}),
+        lambda c: c.responses.input_items.list("resp_1"),
+    ),
+    (
+        "a response to cancel",
+        NativeRequest(model="m", action="cancel_response", arguments={"id": "resp_1"}),
+        lambda c: c.responses.cancel("resp_1"),
+        "empty body",
+    ),
 )
 
 PAIRS = (*CHATS, *(pair(*row) for row in (*_RESPONSES, *_OTHERS)))

@@ -1,4 +1,4 @@
-"""vLLM and TEI: our requests and those of OpenAI's SDK."""
+"""Servers that speak OpenAI's dialect: our requests and those of OpenAI's SDK."""
 
 # mypy: ignore-errors
 
@@ -10,9 +10,9 @@ from asyncapi.types.requests import EmbedRequest, ModelsRequest
 from .pairs import MESSAGES, OPENAI_TOOL, TOOL, Pair, chat, openai, streamed
 
 
-def pair(name, ours, call, service="vllm"):
+def pair(name, ours, call, service="vllm", *differences):
     """One question through the SDK."""
-    return Pair(service, name, ours, openai(call))
+    return Pair(service, name, ours, openai(call, "/v3" if service == "ovms" else "/v1"), differences)
 
 
 PAIRS = (
@@ -54,4 +54,57 @@ PAIRS = (
         lambda c: c.embeddings.create(model="m", input=["a", "b"]),
         "hf_tei",
     ),
+    pair(
+        "chat",
+        chat(max_tokens=8, temperature=0.5),
+        lambda c: c.chat.completions.create(
+            model="m", messages=MESSAGES, max_tokens=8, temperature=0.5, stream=False
+        ),
+        "opea",
+    ),
+    pair(
+        "stream",
+        streamed(chat(max_tokens=8)),
+        lambda c: c.chat.completions.create(
+            model="m",
+            messages=MESSAGES,
+            max_tokens=8,
+            stream=True,
+            stream_options={"include_usage": True},
+        ),
+        "opea",
+    ),
+    pair(
+        "embeddings",
+        EmbedRequest(model="m", inputs=("a", "b")),
+        lambda c: c.embeddings.create(model="m", input=["a", "b"], encoding_format="float"),
+        "opea",
+        "opea float",
+    ),
+    pair(
+        "chat",
+        chat(max_tokens=8, tools=[TOOL], top_k=3),
+        lambda c: c.chat.completions.create(
+            model="m",
+            messages=MESSAGES,
+            max_completion_tokens=8,
+            tools=[OPENAI_TOOL],
+            extra_body={"top_k": 3},
+        ),
+        "ovms",
+    ),
+    pair(
+        "embeddings",
+        EmbedRequest(model="m", inputs=("a", "b")),
+        lambda c: c.embeddings.create(model="m", input=["a", "b"]),
+        "ovms",
+    ),
+    pair("models", ModelsRequest(), lambda c: c.models.list(), "ovms"),
+    pair(
+        "chat",
+        chat(max_tokens=8),
+        lambda c: c.chat.completions.create(model="m", messages=MESSAGES, max_tokens=8),
+        "hf_tgi",
+    ),
+    pair("models", ModelsRequest(), lambda c: c.models.list(), "hf_tgi"),
 )
