@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": ("run", "Send a whole file: JSONL or CSV in, OpenAI Batch results out. Continues after a crash."),
     "chat": ("chat", "Ask a model; the answer streams to stdout."),
     "embed": ("embed", "Turn texts into vectors, as JSON lines."),
+    "bench": ("bench", "Measure how a service answers under load."),
     "models": ("models", "List the models that a service offers."),
     "doctor": ("doctor", "Show what is configured and found, and whether it answers."),
     "emulate": ("emulate", "Run the pretend services alone, for any client in any language."),
