@@ -30,7 +30,8 @@ http {{
     client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
     uwsgi_temp_path {folder}; scgi_temp_path {folder};
     server {{
-        listen 127.0.0.1:{port}{tls} backlog=16384;
+        listen 127.0.0.1:{port} backlog=16384{ssl};
+        {certificate}
         location / {{ default_type application/json; return 200 '{body}'; }}
     }}
 }}
@@ -84,10 +85,13 @@ def plain_server(certificates: Certificates | None = None) -> Iterator[Server]:
         port = held.getsockname()[1]
         held.close()
         pem = certificates.server if certificates else ""
-        tls = (
-            f" ssl; ssl_certificate {pem}; ssl_certificate_key {pem}; listen 127.0.0.2:{port}" if pem else ""
+        text = _NGINX.format(
+            folder=folder,
+            port=port,
+            ssl=" ssl" if pem else "",
+            certificate=f"ssl_certificate {pem}; ssl_certificate_key {pem};" if pem else "",
+            body=CHAT.decode(),
         )
-        text = _NGINX.format(folder=folder, port=port, tls=tls, body=CHAT.decode())
         Path(folder, "nginx.conf").write_text(text)
         process = subprocess.Popen(
             [path, "-p", folder, "-c", f"{folder}/nginx.conf"], text=True, preexec_fn=lambda: pin(1)

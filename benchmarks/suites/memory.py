@@ -52,15 +52,18 @@ async def _watched(name: str, url: str, counts: list[int]) -> None:
             await ask(count - done)
             done = count
             gc.collect()
-            print(_resident_kib(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, flush=True)
+            print(*_resident_kib(), flush=True)
 
 
-def _resident_kib() -> float:
+def _resident_kib() -> tuple[float, float]:
+    """Now and at most. Not ``ru_maxrss``, which a child begins with at its parent's."""
     try:
-        words = Path("/proc/self/statm").read_text().split()
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:  # no Linux: the peak is all there is
-        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return int(words[1]) * resource.getpagesize() / 1024
+        peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return peak, peak
+    words = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
+    return float(words["VmRSS"]), float(words["VmHWM"])
 
 
 if __name__ == "__main__":
