@@ -86,6 +86,7 @@ def witness(session: nox.Session) -> None:
     own = [] if quick else ["tests/e2e", "tests/backends"]
     asked = [
         "tests/witness/test_differential.py",
+        "tests/witness/test_sdks.py",
         "tests/emulator",
         "-k",
         "not emulator or sdk or test_s3",
