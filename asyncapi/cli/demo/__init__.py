@@ -43,7 +43,7 @@ def command(quick: bool, seed: int, report: str | None, no_report: bool) -> int:
     whole services fail, checks every answer, and accounts for every call at the end: the callers', the
     client's and the services' own count.
     """
-    import asyncapi.transports.http  # slow to import: not in the middle of the picture
+    import asyncapi.transports.direct  # slow to import: not in the middle of the picture
     import asyncapi.transports.s3  # noqa: F401
     from asyncapi.cli.demo.tour import tour
 
