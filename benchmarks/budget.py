@@ -40,7 +40,7 @@ from asyncapi.types.wire import Outgoing, WireResponse
 from benchmarks.adapters import KEY, MODEL, PROMPT
 from benchmarks.target import CHAT, CHUNKS, events
 
-__all__ = ["BUDGET", "Loop", "above", "budget", "measured"]
+__all__ = ["BUDGET", "Loop", "above", "budget", "in_memory", "measured"]
 
 BUDGET = Path(__file__).parent / "budget.toml"
 _PACKAGE = str(Path(asyncapi.__file__).parent)
@@ -118,6 +118,12 @@ class _Chunks:
         raise error
 
 
+def in_memory(limit: int) -> asyncapi.Client:
+    """A client with everything on, whose service is in memory."""
+    endpoint = asyncapi.Endpoint("openai", base_url="http://memory/v1", keys=(KEY,), limit=limit)
+    return asyncapi.Client([endpoint], transport=_Memory())
+
+
 async def _call(client: asyncapi.Client) -> None:
     await client.chat(_MODEL, PROMPT)
 
@@ -155,8 +161,7 @@ def measured() -> dict[str, dict[str, float]]:
 
 
 async def _counted(loop: Loop, one: One, limit: int) -> dict[str, float]:
-    endpoint = asyncapi.Endpoint("openai", base_url="http://memory/v1", keys=(KEY,), limit=limit)
-    async with asyncapi.Client([endpoint], transport=_Memory()) as client:
+    async with in_memory(limit) as client:
         for _ in range(50):
             await one(client)
         repeats = 20
@@ -250,7 +255,7 @@ def _written(found: dict[str, dict[str, float]]) -> str:
 
 
 def _instructions(shape: str) -> float | None:
-    """Instructions of one call or chunk: those of 30 less those of 10. None without valgrind."""
+    """Instructions of one call or chunk: those of 300 less those of 100. None without valgrind."""
     if shutil.which("valgrind") is None:
         return None
     totals = []
@@ -267,8 +272,7 @@ def _instructions(shape: str) -> float | None:
 
 async def _repeat(shape: str, repeats: int) -> None:
     one, limit, _ = _SHAPES[shape]
-    endpoint = asyncapi.Endpoint("openai", base_url="http://memory/v1", keys=(KEY,), limit=limit)
-    async with asyncapi.Client([endpoint], transport=_Memory()) as client:
+    async with in_memory(limit) as client:
         for _ in range(repeats):
             await one(client)
 

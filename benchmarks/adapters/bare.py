@@ -40,6 +40,6 @@ class _Bare:
 async def opened(url: str, in_flight: int, ca: str | None) -> AsyncIterator[_Bare]:
     """A session without a limit of connections."""
     context = ssl.create_default_context(cafile=ca) if ca else True
-    connector = aiohttp.TCPConnector(limit=0, ssl=context)
+    connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector) as session:
         yield _Bare(session, url)

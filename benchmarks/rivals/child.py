@@ -31,7 +31,12 @@ async def measured(
     """Figures of both by name; ``kind`` is "call" or "stream"."""
     check = checked.call if kind == "call" else checked.stream
     async with opened("bare", url, in_flight, ca) as bare, opened(name, url, in_flight, ca) as rival:
-        contenders = {"bare": spread(check(bare), in_flight), name: spread(check(rival), in_flight)}
+        asks = {"bare": check(bare), name: check(rival)}
+        for ask in asks.values():
+            # A system takes a few thousand new connections at a time (net.core.somaxconn).
+            for some in range(1_000, in_flight, 1_000):
+                await spread(ask, some)(some)
+        contenders = {who: spread(ask, in_flight) for who, ask in asks.items()}
         return await compare(contenders, count, rounds, "bare")
 
 

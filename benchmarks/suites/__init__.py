@@ -39,6 +39,7 @@ Suite = Callable[[Plan], AsyncIterator[Row]]
 SUITES = {
     "plain": "A plain chat call beside a bare aiohttp POST",
     "tls": "The same over TLS",
+    "layers": "Where the time of a call goes",
     "stream": "A streamed chunk beside a bare aiohttp read with orjson",
     "streams": "A thousand streams of 50 tokens a second at once",
     "scheduling": "Scheduling alone, without input and output; cancelling what waits",
