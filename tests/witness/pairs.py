@@ -73,8 +73,9 @@ class Pair:
     @property
     def sdk(self) -> str:
         """The package that asks."""
-        if self.theirs.__qualname__.startswith("openai."):
-            return "openai"
+        maker = self.theirs.__qualname__.partition(".")[0]
+        if maker in ("openai", "triton"):
+            return {"triton": "tritonclient"}.get(maker, maker)
         others = {"claude": "anthropic", "gemini": "google-genai", "hf_tgi": "huggingface_hub"}
         return others.get(self.service, self.service)
 

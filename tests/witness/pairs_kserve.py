@@ -34,16 +34,30 @@ async def kserve(url):
         await client.close()
 
 
-async def triton(url):
+def triton(call):
+    """A question through Triton's client."""
+
+    async def ask(url):
+        sdk = pytest.importorskip("tritonclient.http.aio")
+        client = sdk.InferenceServerClient(url.removeprefix("http://"))
+        try:
+            return await call(client, sdk)
+        finally:
+            await client.close()
+
+    return ask
+
+
+def infer(client, sdk):
     """Tensors as bytes behind JSON."""
-    sdk = pytest.importorskip("tritonclient.http.aio")
     tensor = sdk.InferInput("x", [1, 2], "FP32")
     tensor.set_data_from_numpy(_row(), binary_data=True)
-    client = sdk.InferenceServerClient(url.removeprefix("http://"))
-    try:
-        return await client.infer("m", [tensor])
-    finally:
-        await client.close()
+    return client.infer("m", [tensor])
+
+
+def look(name, model, call):
+    """A question about the server or a model."""
+    return Pair("ovms", name, NativeRequest(model=model, action=name), triton(call))
 
 
 async def tensorflow_serving(url):
@@ -62,7 +76,14 @@ PAIRS = (
         ("infer id",),
         OVMS(binary=False),
     ),
-    Pair("ovms", "infer in bytes", InferRequest(model="m", inputs={"x": ROW}), triton, (), OVMS(binary=True)),
+    Pair(
+        "ovms",
+        "infer in bytes",
+        InferRequest(model="m", inputs={"x": ROW}),
+        triton(infer),
+        (),
+        OVMS(binary=True),
+    ),
     Pair(
         "ovms",
         "predict",
@@ -70,4 +91,9 @@ PAIRS = (
         tensorflow_serving,
         ("predict version",),
     ),
+    look("live", "", lambda c, _: c.is_server_live()),
+    look("ready", "", lambda c, _: c.is_server_ready()),
+    look("server_metadata", "", lambda c, _: c.get_server_metadata()),
+    look("metadata", "double", lambda c, _: c.get_model_metadata("double")),
+    look("model_ready", "double", lambda c, _: c.is_model_ready("double")),
 )

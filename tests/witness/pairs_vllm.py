@@ -5,7 +5,13 @@
 from __future__ import annotations
 
 from asyncapi.arguments import complete_request
-from asyncapi.types.requests import EmbedRequest, ModelsRequest
+from asyncapi.types.requests import (
+    EmbedRequest,
+    ModelsRequest,
+    SpeechRequest,
+    TranscribeRequest,
+    TranslateRequest,
+)
 
 from .pairs import MESSAGES, OPENAI_TOOL, TOOL, Pair, chat, openai, streamed
 
@@ -13,6 +19,12 @@ from .pairs import MESSAGES, OPENAI_TOOL, TOOL, Pair, chat, openai, streamed
 def pair(name, ours, call, service="vllm", *differences):
     """One question through the SDK."""
     return Pair(service, name, ours, openai(call, "/v3" if service == "ovms" else "/v1"), differences)
+
+
+def heard(name):
+    """A file of sound sent to one of the two services."""
+    file = ("audio.wav", b"RIFF", "audio/wav")
+    return lambda c: getattr(c.audio, name).create(model="m", file=file, prompt="Hm")
 
 
 PAIRS = (
@@ -107,4 +119,18 @@ PAIRS = (
         "hf_tgi",
     ),
     pair("models", ModelsRequest(), lambda c: c.models.list(), "hf_tgi"),
+    *(
+        pair(name, kind(model="m", audio=b"RIFF", prompt="Hm"), heard(name), service)
+        for service, name, kind in (
+            ("vllm", "transcriptions", TranscribeRequest),
+            ("vllm", "translations", TranslateRequest),
+            ("opea", "transcriptions", TranscribeRequest),
+        )
+    ),
+    pair(
+        "speech",
+        SpeechRequest(model="m", text="Hello", voice="default", format="wav"),
+        lambda c: c.audio.speech.create(model="m", input="Hello", voice="default", response_format="wav"),
+        "opea",
+    ),
 )

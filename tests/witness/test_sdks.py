@@ -39,3 +39,16 @@ async def test_an_sdk_understands_the_emulator(emulator: Emulator, pair: Pair) -
         assert [part async for part in answer]
 
     assert set(emulator.counts().by_status) == {200}
+
+
+async def test_openai_sdk_reads_and_cancels_what_was_stored(emulator: Emulator) -> None:
+    """A response in the background, its input, and its end."""
+    openai = pytest.importorskip("openai")
+    async with openai.AsyncOpenAI(api_key="k", base_url=f"{emulator.url}/openai/v1") as client:
+        made = await client.responses.create(model="m", input="Hello", background=True)
+        read = await client.responses.retrieve(made.id)
+        items = [item async for item in client.responses.input_items.list(made.id)]
+        cancelled = await client.responses.cancel(made.id)
+
+    assert made.output_text == read.output_text == cancelled.output_text
+    assert len(items) == 1
