@@ -39,6 +39,8 @@ async def send_plain(
     request: web.Request, reply: Reply, fault: Fault | None, pause: float
 ) -> web.StreamResponse:
     """Send a plain reply that suffers from a fault of the wire."""
+    if fault is Fault.CUT_BODY and not reply.body:
+        return cut(request)  # the head alone would be a whole answer
     response = _opened(reply)
     response.content_length = len(reply.body)
     await response.prepare(request)

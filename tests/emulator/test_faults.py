@@ -135,6 +135,15 @@ async def test_cut_body_sends_half(emulator: Emulator, wire: Wire, kind: str) ->
             await response.read()
 
 
+async def test_an_answer_without_a_body_is_cut_before_its_head(emulator: Emulator, wire: Wire) -> None:
+    """Its head alone would be all of it; the HTTP client beneath asks a second time by itself."""
+    emulator.script(["cut_body"])
+    async with wire.session.get(f"{wire.url}/opea/health") as response:
+        assert response.status == 200
+
+    assert [record.fault for record in emulator.records] == ["cut_body", None]
+
+
 async def test_cut_after_closes_behind_a_whole_answer(emulator: Emulator, wire: Wire) -> None:
     """The body is complete, plain or streamed, and the connection is not kept."""
     emulator.script(["cut_after", "cut_after"])
