@@ -46,14 +46,30 @@ def with_defaults(
             continue  # no variable can be for a name without a letter or digit
         groups = list(_EMULATED_TIMEOUTS) if emulated else []
         if in_flight is not None:
-            groups += [{"LIMIT": str(in_flight)}] + [_BULK_TIMEOUT] * (not emulated)
-            if not (profile or endpoint.profile or profile_variable(name, environment)):
-                groups.append(_BULK_BREAKER)
+            chosen = profile or endpoint.profile or profile_variable(name, environment)
+            groups += _bulk(in_flight, emulated=emulated, own_breaker=not chosen)
         for group in groups:
             # A group is taken whole or not at all: half of it may not fit the other half.
             if not _said(group, name, said, environment):
                 added |= {f"{scope(name)}{word}": value for word, value in group.items()}
     return {**environment, **added}
+
+
+def _bulk(in_flight: int, *, emulated: bool, own_breaker: bool) -> list[dict[str, str]]:
+    """What bulk work wants."""
+    groups = [{"LIMIT": str(in_flight)}]
+    groups += [_BULK_TIMEOUT] * (not emulated)
+    groups += [_BULK_BREAKER, _breaker_for(in_flight)] * own_breaker
+    return groups
+
+
+def _breaker_for(in_flight: int) -> dict[str, str]:
+    """When a breaker opens: of many in flight the failed are back first, so five in a row are no outage."""
+    return {
+        "BREAKER_FAILURE_THRESHOLD": str(max(5, in_flight // 3)),
+        "BREAKER_MINIMUM_CALLS": str(max(10, in_flight // 2)),
+        "BREAKER_WINDOW": str(max(50, 2 * in_flight)),
+    }
 
 
 def _said(words: Iterable[str], name: str, file: Layer, environment: Mapping[str, str]) -> bool:

@@ -35,6 +35,12 @@ def test_a_bulk_run_wants_calls_in_flight_and_a_breaker_that_comes_back_soon(
 
     assert found.limit.limit == 64
     assert (found.breaker.reset_after, found.breaker.reset_maximum) == (2.0, 60.0)
+    assert (found.breaker.failure_threshold, found.breaker.minimum_calls, found.breaker.window) == (
+        21,
+        32,
+        128,
+    )
+    assert resolved(table, in_flight=4).breaker.failure_threshold == 5
     assert found.timeout.first_byte == 300.0
     assert found.on_open == "wait"
 

@@ -180,7 +180,8 @@ def test_every_fault_at_once(run: Run, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("ASYNCAPI_TIMEOUT_FIRST_BYTE", "1")
     rows = 400
     (tmp_path / "in.jsonl").write_text("".join(f'{{"q": "question {i}"}}\n' for i in range(rows)))
-    ran = run("run", "in.jsonl", "-o", "out.jsonl", *PROMPT, "--faults", "all", "--json")
+    options = ["--faults", "all", "--json", "--concurrency", "16"]
+    ran = run("run", "in.jsonl", "-o", "out.jsonl", *PROMPT, *options)
     summary = json.loads(ran.out)
     emulator = summary["emulator"]
 
