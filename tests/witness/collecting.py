@@ -159,9 +159,8 @@ class Collector:
         sdk = "aiobotocore" if item.path.name == "test_s3.py" else _SDK_OF.get(word, word)
         if pair := parameters.get("pair"):
             sdk = pair.sdk
-        seen = (
-            {(visit.service, operation_at(visit.path)) for visit in emulator.records} if emulator else set()
-        )
+        visits = emulator.records if emulator else []
+        seen = {(visit.service, operation_at(visit.path)) for visit in visits if visit.status == 200}
         for service, operation in sorted(seen):
             if operation:
                 yield SDK, service, operation, sdk
