@@ -68,11 +68,13 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return 1000.0
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # asyncio's is generic
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         self.counts["handles"] += 1
         return super().call_soon(callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         self.counts["timers"] += 1
@@ -303,8 +305,8 @@ def main() -> int:
             print(f"| {shape} | {what} | {number:g} | {allowed[shape][what]:g} |")
     if given.callgrind:
         for shape in _SHAPES:
-            number = _instructions(shape)
-            shown = "valgrind is not installed" if number is None else f"{number:,.0f}"
+            executed = _instructions(shape)
+            shown = "valgrind is not installed" if executed is None else f"{executed:,.0f}"
             print(f"| {shape} | instructions | {shown} | |", flush=True)
     failures = above(found, allowed)
     print("\n".join(failures) or "\nwithin the budget")

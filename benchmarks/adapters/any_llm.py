@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from any_llm import AnyLLM
+from any_llm import AnyLLM  # type: ignore[import-not-found]
 
 from benchmarks.adapters import KEY, MODEL, PROMPT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI  # type: ignore[import-not-found]
 
 from benchmarks.adapters import KEY, MODEL, PROMPT
 
@@ -24,4 +24,4 @@ class _LangChain:
 @asynccontextmanager
 async def opened(url: str, in_flight: int, ca: str | None) -> AsyncIterator[_LangChain]:
     """A chat model."""
-    yield _LangChain(ChatOpenAI(model=MODEL, base_url=url, api_key=KEY))  # type: ignore[arg-type]
+    yield _LangChain(ChatOpenAI(model=MODEL, base_url=url, api_key=KEY))

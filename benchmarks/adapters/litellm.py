@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import litellm
+import litellm  # type: ignore[import-not-found]
 
 from benchmarks.adapters import KEY, MODEL, PROMPT
 
@@ -14,7 +14,9 @@ litellm.suppress_debug_info = True
 litellm.telemetry = False
 
 
-class _LiteLLM:
+class LiteLLM:
+    """A way to complete, with its settings."""
+
     def __init__(self, complete: Any, settings: dict[str, Any]) -> None:
         self._complete = complete
         self._settings = settings | {"messages": [{"role": "user", "content": PROMPT}]}
@@ -29,8 +31,8 @@ class _LiteLLM:
 
 
 @asynccontextmanager
-async def opened(url: str, in_flight: int, ca: str | None) -> AsyncIterator[_LiteLLM]:
+async def opened(url: str, in_flight: int, ca: str | None) -> AsyncIterator[LiteLLM]:
     """Its own pooled client."""
     if ca:
         litellm.ssl_verify = ca
-    yield _LiteLLM(litellm.acompletion, {"model": f"openai/{MODEL}", "api_base": url, "api_key": KEY})
+    yield LiteLLM(litellm.acompletion, {"model": f"openai/{MODEL}", "api_base": url, "api_key": KEY})

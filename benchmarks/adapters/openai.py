@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import openai
+import openai  # type: ignore[import-not-found]
 
 from benchmarks.adapters import KEY, MODEL, PROMPT
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic_ai import Agent
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai import Agent  # type: ignore[import-not-found]
+from pydantic_ai.models.openai import OpenAIChatModel  # type: ignore[import-not-found]
+from pydantic_ai.providers.openai import OpenAIProvider  # type: ignore[import-not-found]
 
 from benchmarks.adapters import KEY, MODEL, PROMPT
 
@@ -18,7 +18,7 @@ class _PydanticAI:
         self._agent = agent
 
     async def call(self) -> str:
-        return (await self._agent.run(PROMPT)).output
+        return str((await self._agent.run(PROMPT)).output)
 
     async def stream(self) -> str:
         async with self._agent.run_stream(PROMPT) as result:

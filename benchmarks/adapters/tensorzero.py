@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tensorzero import AsyncTensorZeroGateway
+from tensorzero import AsyncTensorZeroGateway  # type: ignore[import-not-found]
 
 from benchmarks.adapters import MODEL, PROMPT
 

@@ -104,11 +104,12 @@ class _Socket(asyncio.Protocol):
 def _sockets(url: str) -> Contender:
     """The least that asyncio can do: a write and a read an answer."""
     parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
     head = f"POST {parts.path}/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(_BODY)}\r\n\r\n"
     request = head.encode() + _BODY
 
     async def length() -> int:
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        reader, writer = await asyncio.open_connection(host, port)
         writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -118,7 +119,7 @@ def _sockets(url: str) -> Contender:
         loop, size = asyncio.get_running_loop(), await length()
         made: list[tuple[Any, _Socket]] = [
             await loop.create_connection(
-                lambda: _Socket(request, size, max(1, count // _IN_FLIGHT)), parts.hostname, parts.port
+                lambda: _Socket(request, size, max(1, count // _IN_FLIGHT)), host, port
             )
             for _ in range(_IN_FLIGHT)
         ]
