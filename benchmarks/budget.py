@@ -257,11 +257,12 @@ def _written(found: dict[str, dict[str, float]]) -> str:
 
 
 def _instructions(shape: str) -> float | None:
-    """Instructions of one call or chunk: those of 300 less those of 100. None without valgrind."""
+    """Instructions of one call or chunk: those of many less those of few. None without valgrind."""
     if shutil.which("valgrind") is None:
         return None
-    totals = []
-    for repeats in (100, 300):
+    totals, few, each = [], 20, _SHAPES[shape][2]
+    many = few + 2_000 // each
+    for repeats in (few, many):
         with tempfile.NamedTemporaryFile() as out:
             command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}", sys.executable]
             command += ["-m", "benchmarks.budget", "--repeat", shape, str(repeats)]
@@ -269,7 +270,7 @@ def _instructions(shape: str) -> float | None:
                 command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "0"}
             )
             totals.append(int(re.findall(r"Collected : (\d+)", ran.stderr)[-1]))
-    return (totals[1] - totals[0]) / 200 / _SHAPES[shape][2]
+    return (totals[1] - totals[0]) / (many - few) / each
 
 
 async def _repeat(shape: str, repeats: int) -> None:
