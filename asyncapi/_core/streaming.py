@@ -37,8 +37,8 @@ class Stream(Generic[R]):
             is the response so far, ``__cause__`` what happened.
 
     State: the ``_lease`` while it is held, the ``_wire`` and ``_decoder`` of the attempt, chunks that
-    are ``_ready``, the whole ``_response`` once there, ``_entered``, ``_ended`` (counted), the ``_watch``
-    over silence.
+    are ``_ready``, the whole ``_response`` once there, ``_entered``, ``_ended`` (counted), the ``_error``
+    that ended it, the ``_watch`` over silence.
     """
 
     def __init__(self, call: Call) -> None:
@@ -50,6 +50,7 @@ class Stream(Generic[R]):
         self._ready: deque[Chunk] = deque()
         self._response: Response | None = None
         self._entered = self._ended = False
+        self._error: AsyncAPIError | None = None
 
     @property
     def request_id(self) -> str:
@@ -97,10 +98,27 @@ class Stream(Generic[R]):
         return self
 
     async def __anext__(self) -> Chunk:
+        # One coroutine down to the transport: each more would cost 1 us a chunk.
         while not self._ready:
             if self._ended:
                 raise StopAsyncIteration
-            await self._advance()
+            try:
+                if self._response is None:
+                    wire, watch = self._reading()
+                    watch.since = watch.clock()
+                    data = await wire.read()
+                    watch.since = None
+                    self._take(data)
+            except AsyncAPIError as error:
+                raise self._broken(error) from (error.__cause__ if error is self._error else error)
+            except BaseException as error:
+                self._release(IGNORED)
+                self._fail(error)
+                raise
+            if self._response is not None:
+                self._release(OK)  # the permit is free before the last chunk is read
+                if not self._ready:
+                    self._succeed()
         return self._ready.popleft()
 
     async def collect(self) -> R:
@@ -146,7 +164,10 @@ class Stream(Generic[R]):
         while not self._ready and self._response is None:
             if decoder.error is not None:
                 raise decoder.error
-            self._take(await self._watch.read())
+            self._watch.since = self._watch.clock()
+            data = await self._wire.read()
+            self._watch.since = None
+            self._take(data)
 
     async def _open(self, lease: Lease) -> bytes:
         self._wire = await self._call.endpoint.transport.open(outgoing(lease))
@@ -161,28 +182,22 @@ class Stream(Generic[R]):
         if decoder.error is None and (decoder.done or not data):
             self._response = decoder.finish()
 
-    async def _advance(self) -> None:
-        """More chunks, or the end."""
-        decoder, watch = self._decoder, self._watch
-        if decoder is None or watch is None:
+    def _reading(self) -> tuple[WireStream, _Watch]:
+        """What is read from and watched, unless the decoder met an error in what was read."""
+        decoder, wire, watch = self._decoder, self._wire, self._watch
+        if decoder is None or wire is None or watch is None:
             raise ConfigError("a stream is read inside `async with client.stream(...) as stream:`")
-        try:
-            if self._response is None:
-                if decoder.error is not None:
-                    raise decoder.error
-                self._take(await watch.read())
-        except AsyncAPIError as error:
-            self._break(error)
-            broken = self._fail(self._interrupted(error))
-            raise broken from (error.__cause__ if broken is error else error)
-        except BaseException as error:
-            self._release(IGNORED)
-            self._fail(error)
-            raise
-        if self._response is not None:
-            self._release(OK)  # the permit is free before the last chunk is read
-            if not self._ready:
-                self._succeed()
+        if decoder.error is not None:
+            raise decoder.error
+        return wire, watch
+
+    def _broken(self, error: AsyncAPIError) -> AsyncAPIError:
+        """What a reader is told of an error in mid-stream, which ends the stream."""
+        if self._lease is None:
+            return error  # it was never entered
+        self._break(error)
+        self._error = self._fail(self._interrupted(error))
+        return self._error
 
     def _interrupted(self, error: AsyncAPIError) -> AsyncAPIError:
         if isinstance(error, StreamInterruptedError):
@@ -234,27 +249,19 @@ class _Watch:
     One timer that moves itself on, instead of one for each chunk. Time that the reader takes between
     two chunks is not the service's silence.
 
-    State: ``_since`` (when the pending read began, None while nobody reads), ``kept_waiting`` (the
+    State: ``since`` (when the pending read began, None while nobody reads), ``kept_waiting`` (the
     deadline passed while nobody read), and the ``_timer``.
     """
 
     def __init__(self, call: Call, wire: WireStream) -> None:
         self._call = call
         self._wire = wire
-        self._clock = call.endpoint.clock
+        self.clock = call.endpoint.clock
         self._idle = call.timeout.idle
-        self._since: float | None = None
+        self.since: float | None = None
         self.kept_waiting = False
         self._timer: asyncio.TimerHandle | None = None
-        self._arm(self._clock())
-
-    async def read(self) -> bytes:
-        """The next piece."""
-        self._since = self._clock()
-        try:
-            return await self._wire.read()
-        finally:
-            self._since = None
+        self._arm(self.clock())
 
     def stop(self) -> None:
         """No more watching."""
@@ -266,15 +273,15 @@ class _Watch:
         ends = [t for t in (self._idle and since + self._idle, self._call.deadline) if t is not None]
         if ends:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, min(ends) - self._clock()), self._look)
+            self._timer = loop.call_later(max(0.0, min(ends) - self.clock()), self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now, name = self._clock(), self._call.endpoint.name
-        since = now if self._since is None else self._since
+        now, name = self.clock(), self._call.endpoint.name
+        since = now if self.since is None else self.since
         if self._call.deadline is not None and now >= self._call.deadline:
             total = self._call.timeout.total
-            self.kept_waiting = self._since is None
+            self.kept_waiting = self.since is None
             self._wire.fail(
                 ReadTimeoutError(f"{name} did not end its stream within {total} s", retryable=False)
             )
