@@ -50,7 +50,7 @@ _SDK_OF = {
     "triton": "tritonclient",
 }
 _SDK_OF |= {"ovms": "ovmsclient", "text_generation": "text-generation"}
-_STORES = {"moto": "moto", "seaweed": "SeaweedFS"}
+_STORES = {"moto": "moto", "seaweed": "SeaweedFS", "rclone": "rclone"}
 #: Ends of the emulator's paths, and what is asked there; the first that fits.
 _ROUTES = tuple(
     (re.compile(pattern), operation)

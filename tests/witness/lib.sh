@@ -12,12 +12,25 @@ need() {
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$*" ] && return 0
   if command -v uv >/dev/null 2>&1; then
     uv venv -q --allow-existing --python "$PYTHON" "$venv"
-    uv pip install -q --python "$venv/bin/python" "$@" >&2
+    # uv does not read pip's setting.
+    uv pip install -q --python "$venv/bin/python" ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} "$@" >&2
   else
     "$PYTHON" -m venv "$venv"
     "$venv/bin/pip" install -q --disable-pip-version-check "$@" >&2
   fi
   echo "$*" >"$stamp"
+}
+
+# packages NAME: the folder that an environment's packages are in.
+packages() {
+  "$WITNESS/$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+}
+
+# tiny_transformers NAME FOLDER: models in Hugging Face's form, made once, with that environment's packages.
+tiny_transformers() {
+  local program
+  program="$(dirname "${BASH_SOURCE[0]}")/programs/tiny_transformers.py"
+  [ -d "$2/chat" ] || "$WITNESS/$1/bin/python" "$program" "$2" >&2
 }
 
 # free COUNT: that many free ports, in one line.
@@ -28,17 +41,19 @@ held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
 print(*(s.getsockname()[1] for s in held))' "$1"
 }
 
-# ready URL PID LOG: wait until the server answers 200.
+# ready URL PID LOG: wait until the server answers 200 (or $READY_STATUS), for a minute (or $READY_SECONDS).
 ready() {
-  "$PYTHON" - "$@" <<'PY'
-import os, sys, time, urllib.request
+  "$PYTHON" - "$@" "${READY_STATUS:-200}" "${READY_SECONDS:-60}" <<'PY'
+import os, sys, time, urllib.error, urllib.request
 
-url, pid, log = sys.argv[1:]
+url, pid, log, status, seconds = sys.argv[1:]
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-for _ in range(240):
+for _ in range(4 * int(seconds)):
     try:
-        sys.exit(opener.open(url, timeout=2).status != 200)
-    except OSError:
+        sys.exit(opener.open(url, timeout=2).status != int(status))
+    except OSError as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code == int(status):
+            sys.exit(0)
         time.sleep(0.25)
     try:
         os.kill(int(pid), 0)
