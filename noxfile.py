@@ -33,6 +33,8 @@ WITNESSES = (
 )
 #: Servers that run together, each started by its script of tests/witness.
 SERVERS = (("llama", "ollama_proxy"), ("mlserver",), ("kserve",), ("opea",), ("moto", "seaweed"))
+#: Servers that take gigabytes, or show little more than the others.
+MORE_SERVERS = (("rclone",), ("vllm",), ("transformers",), ("infinity",))
 CODE = ("asyncapi", "tests", "docs", "noxfile.py", "benchmarks", "examples")
 
 
@@ -75,8 +77,12 @@ def sdks(session: nox.Session) -> None:
 
 @nox.session
 def witness(session: nox.Session) -> None:
-    """What others wrote, SDKs and servers: writes docs/reference/witnesses.md. ``-- ci``: the quick part."""
+    """What others wrote, SDKs and servers: writes docs/reference/witnesses.md. ``-- ci``: the quick part.
+
+    ``-- all``: servers that take gigabytes too.
+    """
     quick = "ci" in session.posargs
+    every = SERVERS + MORE_SERVERS if "all" in session.posargs else SERVERS
     session.install("-q", "uv")
     session.run("uv", "pip", "install", "-q", "-e", ".[dev,uvloop]", *WITNESSES)
     # Its metadata wants an older hub than it needs.
@@ -94,12 +100,13 @@ def witness(session: nox.Session) -> None:
         "not slow",
     ]
     _collect(session, results / "sdks.json", [], [*asked, *own])
-    for names in SERVERS[:1] if quick else SERVERS:
+    for names in SERVERS[:1] if quick else every:
         scripts = [f"tests/witness/{name}.sh" for name in names]
         servers = ["tests/witness/test_servers.py", "tests/witness/test_s3_servers.py"]
         _collect(session, results / f"{names[0]}.json", scripts, servers)
     if not quick:
-        session.run("python", "-m", "tests.witness.render", str(results))
+        arguments = ["--", "all"] if "all" in session.posargs else []
+        session.run("python", "-m", "tests.witness.render", str(results), *arguments)
 
 
 def _collect(session: nox.Session, results: Path, scripts: list[str], tests: list[str]) -> None:

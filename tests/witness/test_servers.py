@@ -18,7 +18,10 @@ import pytest
 from asyncapi import Client, Endpoint, InvalidRequestError, Retry
 from asyncapi.abc import Backend
 from asyncapi.backends.ovms import OVMS
-from asyncapi.types.responses import InferResponse
+from asyncapi.backends.vllm import VLLM
+from asyncapi.types.messages import Message
+from asyncapi.types.requests import ChatBatchRequest
+from asyncapi.types.responses import ChatResponse, InferResponse
 
 Ask: TypeAlias = Callable[[Client, str], Awaitable[None]]
 
@@ -59,14 +62,18 @@ PROXY = ("ollama-proxy-plus", "WITNESS_OLLAMA_URL")
 TENSORS = (("MLServer", "WITNESS_MLSERVER_URL"), ("KServe", "WITNESS_KSERVE_URL"))
 LLM, QNA = ("OPEA GenAIComps", "WITNESS_OPEA_LLM_URL"), ("OPEA GenAIComps", "WITNESS_OPEA_QNA_URL")
 OPEA_EMBED = ("OPEA GenAIComps", "WITNESS_OPEA_EMBED_URL")
+VLLM_CHAT, VLLM_EMBED = ("vLLM", "WITNESS_VLLM_URL"), ("vLLM", "WITNESS_VLLM_EMBED_URL")
+VLLM_RANK = ("vLLM", "WITNESS_VLLM_RANK_URL")
+TRANSFORMERS = ("transformers serve", "WITNESS_TRANSFORMERS_URL")
+INFINITY = ("infinity", "WITNESS_INFINITY_URL")
 THROUGH = {"model": "vllm/tiny-random"}
 V1 = {"path": "/v1"}
 
 
-@asked("openai", "chat", LLAMA, **V1)
-@asked("vllm", "chat", LLAMA)
-@asked("hf_tgi", "chat", LLAMA)
-@asked("claude", "chat", LLAMA)
+@asked("openai", "chat", LLAMA, VLLM_CHAT, TRANSFORMERS, **V1)
+@asked("vllm", "chat", LLAMA, VLLM_CHAT)
+@asked("hf_tgi", "chat", LLAMA, VLLM_CHAT)
+@asked("claude", "chat", LLAMA, VLLM_CHAT)
 @asked("ollama", "chat", PROXY, **THROUGH)
 @asked("opea", "chat", LLM)
 @asked("opea", "chat", QNA, model="chatqna")
@@ -86,8 +93,8 @@ async def a_chat(client: Client, model: str) -> None:
         assert stream.response.usage.output_tokens
 
 
-@asked("openai", "chat", LLAMA, **V1)
-@asked("vllm", "chat", LLAMA)
+@asked("openai", "chat", LLAMA, VLLM_CHAT, **V1)
+@asked("vllm", "chat", LLAMA, VLLM_CHAT)
 @asked("ollama", "chat", PROXY, **THROUGH)
 async def an_answer_in_json(client: Client, model: str) -> None:
     """The schema goes to the model's grammar."""
@@ -97,7 +104,8 @@ async def an_answer_in_json(client: Client, model: str) -> None:
     assert json.loads(answer.text)["ok"] in (True, False)
 
 
-@asked("openai", "chat", LLAMA, **V1)
+@asked("openai", "chat", LLAMA, VLLM_CHAT, **V1)
+@asked("vllm", "chat", VLLM_CHAT, backend=VLLM(chat_batch=True))
 async def many_chats(client: Client, model: str) -> None:
     """Many at a time are answered each for itself, as alone."""
     alone = await client.chat(model, "hello 3", **_cold(6))
@@ -107,8 +115,8 @@ async def many_chats(client: Client, model: str) -> None:
     assert all(answer.text for answer in answers)
 
 
-@asked("openai", "complete", LLAMA, **V1)
-@asked("vllm", "complete", LLAMA)
+@asked("openai", "complete", LLAMA, VLLM_CHAT, **V1)
+@asked("vllm", "complete", LLAMA, VLLM_CHAT)
 async def completions(client: Client, model: str) -> None:
     """A list of prompts in one request, and a stream."""
     answer = await client.complete(model, ["hello", "the sea"], **_cold(4))
@@ -130,7 +138,7 @@ async def a_completion(client: Client, model: str) -> None:
     assert text == answer.text != ""
 
 
-@asked("openai", "respond", LLAMA, **V1)
+@asked("openai", "respond", LLAMA, VLLM_CHAT, **V1)
 async def a_response(client: Client, model: str) -> None:
     """OpenAI's newer API, whole and streamed."""
     answer = await client.respond(model, "hello", **_cold(6))
@@ -141,9 +149,21 @@ async def a_response(client: Client, model: str) -> None:
     assert answer.usage.output_tokens
 
 
-@asked("openai", "embed", LLAMA, EMBEDDING, **V1)
-@asked("vllm", "embed", EMBEDDING)
-@asked("hf_tei", "embed", EMBEDDING)
+@asked("openai", "respond", TRANSFORMERS, **V1)
+async def a_streamed_response(client: Client, model: str) -> None:
+    """Streamed alone: this server streams to who does not ask for it, too."""
+    async with client.stream_respond(model, "hello", **_cold(6)) as stream:
+        text = "".join([chunk.text async for chunk in stream])
+
+    assert text == stream.response.text != ""
+
+
+@asked("openai", "embed", LLAMA, EMBEDDING, VLLM_EMBED, **V1)
+@asked("openai", "embed", INFINITY, model="minilm", **V1)
+@asked("vllm", "embed", EMBEDDING, VLLM_EMBED)
+@asked("vllm", "embed", INFINITY, model="minilm")
+@asked("hf_tei", "embed", EMBEDDING, VLLM_EMBED)
+@asked("hf_tei", "embed", INFINITY, model="minilm")
 @asked("ollama", "embed", PROXY, **THROUGH)
 @asked("opea", "embed", OPEA_EMBED)
 async def vectors(client: Client, model: str) -> None:
@@ -156,7 +176,8 @@ async def vectors(client: Client, model: str) -> None:
 
 
 @asked("hf_tei", "rerank", RANKING)
-@asked("vllm", "rerank", RANKING)
+@asked("vllm", "rerank", RANKING, VLLM_RANK)
+@asked("vllm", "rerank", INFINITY, model="rank")
 async def ranks(client: Client, model: str) -> None:
     """Every document once, the best first."""
     results = (await client.rerank(model, query="hello", documents=["the sea", "hello", "red"])).results
@@ -165,15 +186,18 @@ async def ranks(client: Client, model: str) -> None:
     assert [ranked.score for ranked in results] == sorted((r.score for r in results), reverse=True)
 
 
-@asked("openai", "models", LLAMA, **V1)
-@asked("vllm", "models", LLAMA)
+@asked("openai", "models", LLAMA, VLLM_CHAT, TRANSFORMERS, INFINITY, **V1)
+@asked("vllm", "models", LLAMA, VLLM_CHAT, INFINITY)
 @asked("ollama", "models", PROXY)
 async def models(client: Client, model: str) -> None:
     """At least one, with a name."""
-    assert all(found.id for found in (await client.models(model.partition(":")[0])).models)
+    listed = (await client.models(model.partition(":")[0])).models
+
+    assert listed
+    assert all(found.id for found in listed)
 
 
-@asked("claude", "count_tokens", LLAMA)
+@asked("claude", "count_tokens", LLAMA, VLLM_CHAT)
 async def a_count(client: Client, model: str) -> None:
     """More text, more tokens."""
     short = await client.count_tokens(model, "hello")
@@ -182,7 +206,8 @@ async def a_count(client: Client, model: str) -> None:
     assert 0 < short.input_tokens < long.input_tokens
 
 
-@asked("openai", "chat", LLAMA, **V1)
+@asked("openai", "chat", LLAMA, VLLM_CHAT, **V1)
+@asked("vllm", "chat", VLLM_CHAT)
 async def a_refusal(client: Client, model: str) -> None:
     """A parameter out of its range is the caller's fault."""
     with pytest.raises(InvalidRequestError):
@@ -190,6 +215,7 @@ async def a_refusal(client: Client, model: str) -> None:
 
 
 @asked("ollama", "native version", PROXY, **THROUGH)
+@asked("vllm", "native version", VLLM_CHAT)
 async def a_version(client: Client, model: str) -> None:
     """It has one."""
     assert (await client.native(model, "version")).result["version"]
@@ -253,6 +279,7 @@ async def predicted(client: Client, model: str) -> None:
 
 
 @asked("opea", "native health", LLM, QNA)
+@asked("vllm", "native health", VLLM_CHAT)
 async def health(client: Client, model: str) -> None:
     """The service is well."""
     assert (await client.native(model, "health")).served.attempts == 1
@@ -262,6 +289,67 @@ async def health(client: Client, model: str) -> None:
 async def statistics(client: Client, model: str) -> None:
     """The service counts."""
     assert (await client.native(model, "statistics")).result
+
+
+@asked("vllm", "chat_batch", VLLM_CHAT)
+async def a_batch_of_chats(client: Client, model: str) -> None:
+    """Conversations in one request, each answered."""
+    conversations = tuple((Message("user", text),) for text in ("hello", "the sea"))
+    answer = await client.call(ChatBatchRequest(model=model, conversations=conversations, **_cold(4)))
+
+    assert isinstance(answer, ChatResponse)
+    assert [bool(output.text) for output in answer.outputs] == [True, True]
+
+
+@asked("vllm", "chat", VLLM_CHAT, backend=VLLM(chat_batch=True))
+async def chats_that_travel_together(client: Client, model: str) -> None:
+    """Callers who don't know of each other are answered by fewer requests."""
+    answers = await asyncio.gather(*(client.chat(model, f"hello {n}", **_cold(4)) for n in range(16)))
+
+    assert all(answer.text for answer in answers)
+    assert client.statistics().endpoints["vllm"].requests < 16
+
+
+@asked("vllm", "score", VLLM_RANK)
+async def scores(client: Client, model: str) -> None:
+    """One a document, the same for the same one."""
+    found = (await client.score(model, query="hello", documents=["the sea", "red", "the sea"])).scores
+
+    assert len(found) == 3
+    assert found[0] == pytest.approx(found[2], abs=1e-5)
+    assert found[0] != pytest.approx(found[1], abs=1e-5)
+
+
+@asked("vllm", "classify", VLLM_RANK)
+async def labels(client: Client, model: str) -> None:
+    """For each text."""
+    assert len((await client.classify(model, ["hello", "the sea"])).results) == 2
+
+
+@asked("vllm", "tokenize", VLLM_CHAT)
+async def tokens(client: Client, model: str) -> None:
+    """Of each text its own; the same text has the same."""
+    found = (await client.tokenize(model, ["hello", "the sea", "hello"])).results
+
+    assert list(found[0]) == list(found[2]) != list(found[1])
+
+
+@asked("vllm", "native detokenize", VLLM_CHAT)
+async def text_of_tokens(client: Client, model: str) -> None:
+    """Numbers become text."""
+    assert (await client.native(model, "detokenize", {"tokens": [20, 21]})).result["prompt"]
+
+
+@asked("vllm", "native pooling", VLLM_EMBED)
+async def pooled(client: Client, model: str) -> None:
+    """Numbers for a text."""
+    assert (await client.native(model, "pooling", {"input": "hello"})).result["data"]
+
+
+@asked("vllm", "native load", VLLM_CHAT)
+async def the_load(client: Client, model: str) -> None:
+    """The server counts what it works at."""
+    assert (await client.native(model, "load")).result["server_load"] >= 0
 
 
 def _cold(tokens: int) -> dict[str, Any]:
