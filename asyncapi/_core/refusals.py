@@ -32,9 +32,7 @@ def refusal(endpoint: Endpoint, call: Call, now: float) -> NotSentError | None:
     if key_s == math.inf:
         return no_key(endpoint, call, now)
     if call.deadline is not None:
-        # Infinity is "when a probe comes back", which may be at once.
-        known_s = breaker_s if breaker_s < math.inf else 0.0
-        earliest = max(known_s, key_s, endpoint.cool_until - now, 0.0)
+        earliest = max(breaker_s, key_s, endpoint.cool_until - now, 0.0)
         if now + earliest >= call.deadline:
             return _too_late(endpoint, max(0.0, call.deadline - now), earliest)
     if not call.attempts and _no_place(endpoint, call, now):
@@ -45,11 +43,10 @@ def refusal(endpoint: Endpoint, call: Call, now: float) -> NotSentError | None:
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
     """The breaker lets nothing through."""
     wait = endpoint.breaker.wait(now)
-    when = f"retry after {wait:.3g} s" if wait < math.inf else "retry when its probe is back"
     return CircuitOpenError(
         f"breaker of {endpoint.name} is {endpoint.breaker.state.value}: nothing was sent; "
-        f"{when}, or use on_open='wait'",
-        retry_after=wait if wait < math.inf else None,
+        f"retry after {wait:.3g} s, or use on_open='wait'",
+        retry_after=wait,
     )
 
 
