@@ -7,6 +7,7 @@ call       a request on its way
 queue      a bounded ``asyncio.PriorityQueue`` with lazy deletion
 semaphore  permits under a limit that may move
 lease      everything that a send needs, granted at once, released once
+settling   how attempts end, and whether another follows
 deadlines  many deadlines on one timer
 headers    what a reply says of its key and its service
 batcher    gathers compatible calls into one

@@ -23,29 +23,19 @@ from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
 from asyncapi.config import Batch, Breaker, OnOpen, Timeout
-from asyncapi.errors import (
-    AsyncAPIError,
-    ClientClosedError,
-    OverloadedError,
-    QuotaExhaustedError,
-    ReadTimeoutError,
-)
+from asyncapi.errors import AsyncAPIError, ClientClosedError
 from asyncapi.policies.breaker import CircuitBreaker, State
 from asyncapi.policies.fairness import Order
-from asyncapi.policies.keys import EXHAUSTED_S, REVOKED_S, KeyRing, KeyState
+from asyncapi.policies.keys import KeyRing
 from asyncapi.policies.limits import Limit
 from asyncapi.policies.retry import RetryBudget, RetryPolicy
-from asyncapi.policies.verdict import IGNORED, Judgement, KeyAction, RetryRule, Verdict, judge
+from asyncapi.policies.verdict import IGNORED, Judgement, Verdict
 from asyncapi.types.events import (
     BreakerChanged,
-    DecodeFailed,
     Event,
-    KeyCooled,
-    KeyParked,
     LimitGranted,
     QueueEntered,
     QueueRefused,
-    RetryScheduled,
     VerdictGiven,
 )
 from asyncapi.types.requests import Priority
@@ -54,9 +44,6 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 __all__ = ["Endpoint", "Parts"]
-
-#: The call's own deadline cut a service short that had its usual time.
-_TIMED_OUT = Judgement(Verdict.FAILED)
 
 
 class Parts(msgspec.Struct, kw_only=True):
@@ -295,76 +282,6 @@ class Endpoint:
         else:
             key.give_back()
         self.worker.kick()
-
-    def failed(self, lease: Lease, error: BaseException) -> float | None:
-        """Settle a failed attempt: seconds to wait before the next one, None if there is to be none."""
-        call, now = lease.call, self.clock()
-        if isinstance(error, asyncio.CancelledError) and self._timed_out(call, lease, now):
-            self.settle(lease, _TIMED_OUT, ReadTimeoutError("the call's deadline"))
-            return None
-        if not isinstance(error, AsyncAPIError):
-            self.settle(lease, IGNORED)
-            return None
-        delay = self._next_delay(call, error, self.lost(lease, error), now)
-        if delay is None:
-            return None
-        call.last_error = error
-        self.emit(
-            RetryScheduled(
-                endpoint=self.name,
-                request_id=call.id,
-                key=call.key,
-                attempt=call.attempts,
-                delay_s=delay,
-                error=error.kind,
-            )
-        )
-        return delay
-
-    def lost(self, lease: Lease, error: AsyncAPIError) -> Judgement:
-        """Settle an attempt that ended in an error: what that means, to the key also."""
-        judgement = judge(error)
-        self.settle(lease, judgement, error)
-        if error.kind == "decode":
-            self.emit(DecodeFailed(endpoint=self.name, request_id=lease.call.id, error=error.message))
-        self._treat_key(lease.key, judgement, error, self.clock())
-        return judgement
-
-    def _timed_out(self, call: Call, lease: Lease, now: float) -> bool:
-        """Whether a cancellation is the call's own deadline, and the service had its usual time."""
-        return call.deadline is not None and now >= call.deadline and now - lease.granted >= self.typical_s
-
-    def _next_delay(self, call: Call, error: AsyncAPIError, judgement: Judgement, now: float) -> float | None:
-        if judgement.free and judgement.retry is RetryRule.KEY:
-            if self.keys.wait(now, call.options.key, call.options.user) == math.inf:
-                return None  # that was the last key
-        else:
-            call.failed += 1
-        delay = self.retry.delay(max(call.failed, 1), error, judgement)
-        if delay is None:
-            return None
-        if call.deadline is not None and now + delay >= call.deadline:
-            return None
-        if not judgement.free and not self.budget.withdraw():
-            return None
-        return delay
-
-    def _treat_key(self, key: KeyState, judgement: Judgement, error: AsyncAPIError, now: float) -> None:
-        if judgement.key is KeyAction.COOL:
-            key.throttles += 1
-            asked = error.retry_after
-            rest = self.retry.spread(asked) if asked is not None else self.retry.backoff(key.throttles)
-            key.cool(now + rest)
-            self.emit(KeyCooled(endpoint=self.name, key=key.name, seconds_s=rest))
-        elif judgement.key is KeyAction.PARK:
-            rest = EXHAUSTED_S if isinstance(error, QuotaExhaustedError) else REVOKED_S
-            key.park(now + rest, error.kind)
-            self.emit(KeyParked(endpoint=self.name, key=key.name, reason=error.kind, seconds_s=rest))
-            self.reject_keyless()
-        elif isinstance(error, OverloadedError) and error.retry_after is not None:
-            rest = self.retry.spread(error.retry_after)
-            self.cool_until = max(self.cool_until, now + rest)
-            self.emit(KeyCooled(endpoint=self.name, key="", seconds_s=rest))
 
     def _breaker_changed(self, old: State, new: State, reason: str) -> None:
         self.emit(BreakerChanged(endpoint=self.name, old=old.value, new=new.value, reason=reason))

@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 from asyncapi._core.call import Call
 from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
+from asyncapi._core.settling import failed
 from asyncapi.abc import WireStream
 from asyncapi.errors import AsyncAPIError, DeadlineExceededError, ReadTimeoutError
 from asyncapi.policies.verdict import OK
@@ -58,7 +59,7 @@ async def attempts(call: Call) -> Response:
             observe(lease, reply.headers)  # rate
             response = decode(call, reply)  # decode
         except BaseException as error:
-            delay = endpoint.failed(lease, error)  # verdict, stats
+            delay = failed(lease, error)  # verdict, stats
             if delay is None:
                 raise
         else:

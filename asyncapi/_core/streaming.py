@@ -15,6 +15,7 @@ from asyncapi._core.call import Call
 from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
 from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within_first_byte
+from asyncapi._core.settling import failed, lost
 from asyncapi.abc import StreamDecoder, WireStream
 from asyncapi.errors import AsyncAPIError, ConfigError, ReadTimeoutError, StreamInterruptedError
 from asyncapi.policies.verdict import IGNORED, OK, Judgement
@@ -138,7 +139,7 @@ class Stream(Generic[R]):
             except BaseException as error:
                 self._lease = None
                 self._close()
-                delay = endpoint.failed(lease, error)
+                delay = failed(lease, error)
                 if delay is None:
                     raise
             else:
@@ -218,7 +219,7 @@ class Stream(Generic[R]):
         self._close()
         lease, self._lease = self._lease, None
         assert lease is not None  # an answer that is not whole still holds it
-        self._call.endpoint.lost(lease, error)
+        lost(lease, error)
 
     def _release(self, judgement: Judgement) -> None:
         self._close()
