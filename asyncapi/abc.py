@@ -1,4 +1,4 @@
-"""Protocols for what users may replace: backends, transports, hooks.
+"""Protocols for what users may replace: backends, transports, stores, hooks.
 
 No base class is needed: an object with the right members is enough.
 """
@@ -14,7 +14,7 @@ from asyncapi.types.requests import Request
 from asyncapi.types.responses import Chunk, Response
 from asyncapi.types.wire import Outgoing, Service, WireRequest, WireResponse
 
-__all__ = ["Backend", "Hook", "ServiceBackend", "StreamDecoder", "Transport", "WireStream"]
+__all__ = ["Backend", "Hook", "ServiceBackend", "Store", "StreamDecoder", "Transport", "WireStream"]
 
 
 class Backend(Protocol):
@@ -147,6 +147,30 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps answers as bytes under keys of 32 bytes. What it raises is a miss, and is reported.
+
+    It may forget what it likes, and must give back exactly what was put. Whether an entry is still
+    young enough is written in the entry itself and checked by its reader.
+    """
+
+    async def get(self, key: bytes, /) -> bytes | None:
+        """What was put there last, None if it isn't there."""
+        ...
+
+    async def put(self, key: bytes, value: bytes, ttl: float, /) -> None:
+        """Keep it. After ``ttl`` seconds (infinity for never) nobody asks for it: it may be dropped."""
+        ...
+
+    async def delete(self, key: bytes, /) -> None:
+        """Forget it, if it is there."""
+        ...
+
+    async def aclose(self) -> None:
+        """Write what is not written yet and free everything. Using the store again opens it again."""
         ...
 
 
