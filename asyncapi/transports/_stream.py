@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import aiohttp
@@ -53,10 +53,16 @@ class HTTPStream:
     was begun and has given nothing yet; ``_lingers``, whether it was closed and may still end well.
     """
 
-    __slots__ = ("__weakref__", "_error", "_lingers", "_response", "_target", "_waiting")
+    __slots__ = ("__weakref__", "_error", "_lingers", "_piece", "_response", "_target", "_waiting")
 
-    def __init__(self, response: Answer, target: Target) -> None:
+    def __init__(
+        self,
+        response: Answer,
+        target: Target,
+        piece: Callable[[aiohttp.StreamReader], Awaitable[bytes]],
+    ) -> None:
         self._response = response
+        self._piece = piece
         self._target = target
         self._error: AsyncAPIError | None = None
         self._waiting = False
@@ -85,7 +91,7 @@ class HTTPStream:
             raise self._error
         self._waiting = True
         try:
-            piece = await self._response.content.readany()
+            piece = await self._piece(self._response.content)
         except FOREIGN as error:
             if error is self._error:
                 raise

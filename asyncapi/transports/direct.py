@@ -27,6 +27,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from asyncapi._version import __version__
 from asyncapi.errors import ConfigError
 from asyncapi.transports._pool import Connector, first_use, raw_transport
+from asyncapi.transports._reader import piece, taken
 from asyncapi.transports._stream import Answer
 from asyncapi.transports._target import Target
 from asyncapi.transports._translation import FOREIGN, translated
@@ -75,6 +76,9 @@ class DirectTransport(HTTPTransport):
 
     State: that of ``HTTPTransport``, and what was worked out once for each URL (``_roads``).
     """
+
+    _piece = staticmethod(piece)
+    _taken = staticmethod(taken)
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections.abc import Awaitable
 from weakref import WeakSet
 
 import aiohttp
@@ -91,7 +92,7 @@ class HTTPTransport:
 
     async def open(self, request: Outgoing, /) -> HTTPStream:
         """Send and return once status and headers are there. Raises what ``send`` raises."""
-        stream = HTTPStream(await self._start(request), self._target(request.url))
+        stream = HTTPStream(await self._start(request), self._target(request.url), self._piece)
         self._streams.add(stream)
         return stream
 
@@ -143,7 +144,7 @@ class HTTPTransport:
     async def _body(self, response: Answer) -> bytes:
         content, most = response.content, self._max_body_bytes
         if content.is_eof():  # it came together with the headers
-            body = content.read_nowait()
+            body = self._taken(content)
             if len(body) > most:
                 raise _too_large(most)
             return body
@@ -151,9 +152,29 @@ class HTTPTransport:
             raise _too_large(most)
         self._bodies.add(content)
         try:
-            return await _joined(content, most)
+            return await self._joined(content, most)
         finally:
             self._bodies.discard(content)
+
+    @staticmethod
+    def _piece(content: aiohttp.StreamReader) -> Awaitable[bytes]:
+        """The next piece of a body as soon as it is there."""
+        return content.readany()
+
+    @staticmethod
+    def _taken(content: aiohttp.StreamReader) -> bytes:
+        """What is there of a body."""
+        return content.read_nowait()
+
+    async def _joined(self, content: aiohttp.StreamReader, most: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while piece := await self._piece(content):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise _too_large(most)
+        return b"".join(pieces)
 
     def _ready(self) -> aiohttp.ClientSession:
         """The session of this loop, opened if need be."""
@@ -222,17 +243,6 @@ def start_error(error: Exception, where: str, *, fresh: bool) -> AsyncAPIError:
     """What went wrong between the request and the head of its answer."""
     began = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
     return translated(error, where, sent=True if fresh or began else None)
-
-
-async def _joined(content: aiohttp.StreamReader, most: int) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    while piece := await content.readany():
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            raise _too_large(most)
-    return b"".join(pieces)
 
 
 def _too_large(most: int) -> DecodeError:
