@@ -23,6 +23,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_parser import RawResponseMessage
 
 from asyncapi._version import __version__
 from asyncapi.errors import ConfigError
@@ -32,7 +33,7 @@ from asyncapi.transports._stream import Answer
 from asyncapi.transports._target import Target
 from asyncapi.transports._translation import FOREIGN, translated
 from asyncapi.transports.http import CACHED, MIB, HTTPTransport, start_error
-from asyncapi.types.wire import Outgoing
+from asyncapi.types.wire import Outgoing, WireResponse
 
 __all__ = ["DirectTransport", "tested"]
 
@@ -84,19 +85,53 @@ class DirectTransport(HTTPTransport):
         super().__init__(**settings)
         self._roads: dict[str, _Road] = {}
 
+    async def send(self, request: Outgoing, /) -> WireResponse:
+        """Send and read the whole answer. Raises what ``HTTPTransport.send`` raises."""
+        road = self._road(request.url)
+        data = road.written(request)
+        if data is None or _patched():
+            return await super().send(request)
+        protocol, message, content = await self._exchange(road, request, data)
+        if content.is_eof() and content.exception() is None:
+            # It came together with its head, as most answers do: saves 3 us a call.
+            _release(road, protocol)
+            return WireResponse(status=message.code, headers=message.headers, body=self._whole(content))
+        return await self._received(_Answer(road, protocol, message, content), request)
+
     async def _start(self, request: Outgoing) -> Answer:
-        road = self._roads.get(request.url)
-        if road is None or self._closed or asyncio.get_running_loop() is not self._loop:
-            road = self._road(request.url)
+        road = self._road(request.url)
         data = road.written(request)
         if data is None or _patched():
             return await super()._start(request)
-        protocol = road.connector.take(road.key)
-        if protocol is not None:
-            return await _exchange(road, protocol, request.method, data, fresh=False)
-        protocol = await self._connect(road, request.connect_timeout)
-        fresh = first_use(protocol, road.connector)
-        return await _exchange(road, protocol, request.method, data, fresh=fresh)
+        return _Answer(road, *await self._exchange(road, request, data))
+
+    async def _exchange(
+        self, road: _Road, request: Outgoing, data: bytes
+    ) -> tuple[ResponseHandler, RawResponseMessage, aiohttp.StreamReader]:
+        """Send, and wait for the head of the answer."""
+        protocol, fresh = road.connector.take(road.key), False
+        if protocol is None:
+            protocol = await self._connect(road, request.connect_timeout)
+            fresh = first_use(protocol, road.connector)
+        try:
+            protocol.set_response_params(
+                skip_payload=request.method == hdrs.METH_HEAD, read_until_eof=True, **road.parser_settings
+            )
+            if protocol.transport is None:
+                raise aiohttp.ServerDisconnectedError
+            # No pausing: at most 1 MiB, which is in memory anyway and leaves with the connection.
+            protocol.transport.write(data)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:
+                message, content = await protocol.read()
+        except BaseException as error:
+            # Cancelled, too: the service sees at once that nobody waits.
+            raw_transport(protocol).abort()
+            road.connector.give_back(road.key, protocol, cut=True)
+            if not isinstance(error, FOREIGN):
+                raise
+            raise start_error(error, road.target.where, fresh=fresh) from road.target.cause(error)
+        return protocol, message, content
 
     async def _connect(self, road: _Road, within: float | None) -> ResponseHandler:
         timeout = self._timeouts.get(within) or self._timeout(within)
@@ -112,6 +147,12 @@ class DirectTransport(HTTPTransport):
             raise
 
     def _road(self, url: str) -> _Road:
+        road = self._roads.get(url)
+        if road is None or self._closed or asyncio.get_running_loop() is not self._loop:
+            road = self._new_road(url)
+        return road
+
+    def _new_road(self, url: str) -> _Road:
         target = self._target(url)
         session = self._ready()
         if len(self._roads) >= CACHED:
@@ -120,34 +161,20 @@ class DirectTransport(HTTPTransport):
         return road
 
 
-async def _exchange(
-    road: _Road, protocol: ResponseHandler, method: str, data: bytes, *, fresh: bool
-) -> _Answer:
-    try:
-        protocol.set_response_params(
-            skip_payload=method == hdrs.METH_HEAD, read_until_eof=True, **road.parser_settings
-        )
-        if protocol.transport is None:
-            raise aiohttp.ServerDisconnectedError
-        # No pausing: at most 1 MiB, which is in memory anyway and leaves with the connection.
-        protocol.transport.write(data)
-        message, payload = await protocol.read()
-        while 100 <= message.code < 200 and message.code != 101:
-            message, payload = await protocol.read()
-    except BaseException as error:
-        # Cancelled, too: the service sees at once that nobody waits.
-        raw_transport(protocol).abort()
-        road.connector.give_back(road.key, protocol, cut=True)
-        if not isinstance(error, FOREIGN):
-            raise
-        raise start_error(error, road.target.where, fresh=fresh) from road.target.cause(error)
-    return _Answer(road, protocol, message.code, message.headers, payload)
-
-
 def _patched() -> bool:
     """Whether something stands in for the session's requests, as aioresponses does in tests."""
     code = getattr(aiohttp.ClientSession._request, "__code__", None)
     return code is None or code.co_filename != _SESSION_CODE
+
+
+def _release(road: _Road, protocol: ResponseHandler) -> None:
+    """The body came to its end: the connection may be used again."""
+    transport = protocol.transport
+    # A service that answers before it has read the request may never read the rest.
+    unsent = transport is not None and transport.get_write_buffer_size() > 0
+    if unsent:
+        raw_transport(protocol).abort()
+    road.connector.give_back(road.key, protocol, cut=unsent)
 
 
 class _Road:
@@ -243,14 +270,13 @@ class _Answer:
         self,
         road: _Road,
         connection: ResponseHandler,
-        status: int,
-        headers: Mapping[str, str],
+        message: RawResponseMessage,
         content: aiohttp.StreamReader,
     ) -> None:
         self._road = road
         self.connection: ResponseHandler | None = connection
-        self.status = status
-        self.headers = headers
+        self.status = message.code
+        self.headers: Mapping[str, str] = message.headers
         self.content = content
         content.on_eof(self.release)  # at once, if it is there already
 
@@ -263,14 +289,8 @@ class _Answer:
     def release(self) -> None:
         """The body came to its end: the connection may be used again. Idempotent."""
         protocol, self.connection = self.connection, None
-        if protocol is None:
-            return
-        transport = protocol.transport
-        # A service that answers before it has read the request may never read the rest.
-        unsent = transport is not None and transport.get_write_buffer_size() > 0
-        if unsent:
-            raw_transport(protocol).abort()
-        self._road.connector.give_back(self._road.key, protocol, cut=unsent)
+        if protocol is not None:
+            _release(self._road, protocol)
 
     def close(self) -> None:
         """Give the body up: drop the connection, end a pending read. Idempotent."""

@@ -79,7 +79,9 @@ class HTTPTransport:
             ConfigError: The request can't be sent as it is, or this is another event loop.
             ClientClosedError: ``aclose`` was called.
         """
-        response = await self._start(request)
+        return await self._received(await self._start(request), request)
+
+    async def _received(self, response: Answer, request: Outgoing) -> WireResponse:
         try:
             body = await self._body(response)
         except BaseException as error:
@@ -144,10 +146,7 @@ class HTTPTransport:
     async def _body(self, response: Answer) -> bytes:
         content, most = response.content, self._max_body_bytes
         if content.is_eof():  # it came together with the headers
-            body = self._taken(content)
-            if len(body) > most:
-                raise _too_large(most)
-            return body
+            return self._whole(content)
         if (response.content_length or 0) > most:
             raise _too_large(most)
         self._bodies.add(content)
@@ -155,6 +154,13 @@ class HTTPTransport:
             return await self._joined(content, most)
         finally:
             self._bodies.discard(content)
+
+    def _whole(self, content: aiohttp.StreamReader) -> bytes:
+        """A body that has come to its end."""
+        body = self._taken(content)
+        if len(body) > self._max_body_bytes:
+            raise _too_large(self._max_body_bytes)
+        return body
 
     @staticmethod
     def _piece(content: aiohttp.StreamReader) -> Awaitable[bytes]:
