@@ -22,6 +22,7 @@ from asyncapi._core.streaming import Stream
 from asyncapi._version import __version__
 from asyncapi.client import Client
 from asyncapi.config import (
+    AIMD,
     Batch,
     Breaker,
     Endpoint,
@@ -117,6 +118,7 @@ from asyncapi.types.tensors import Tensor
 from asyncapi.types.usage import Usage
 
 __all__ = [
+    "AIMD",
     "AsyncAPIError",
     "Audio",
     "AuthenticationError",

@@ -27,7 +27,7 @@ from asyncapi.config.fields import did_you_mean
 from asyncapi.errors import ClientClosedError, ConfigError, UnknownModelError
 from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
-from asyncapi.policies.limits import FixedLimit
+from asyncapi.policies.limits import limit_of
 from asyncapi.policies.retry import RetryBudget, RetryPolicy
 from asyncapi.telemetry.stats import Collector
 from asyncapi.telemetry.values import Live, Statistics
@@ -232,7 +232,7 @@ class Runtime:
                 transport=self._transport_for(backend.service),
                 base_url=settings.base_url,
                 keys=KeyRing(keys or [KeyState("", headers=self._headers(settings))], settings.strategy),
-                limit=FixedLimit(settings.limit),
+                limit=limit_of(settings.limit),
                 order=Strict() if settings.strict else Fair(),
                 queue_size=settings.queue_size,
                 retry=RetryPolicy(settings.retry, self.random),

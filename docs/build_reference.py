@@ -279,8 +279,8 @@ def integrations_page() -> str:
 
 def configuration_page() -> str:
     structs = (
-        config.Endpoint, config.Key, config.KeyPool, config.Fixed, config.Retry, config.Breaker, config.Batch,
-        config.Timeout, config.Profile,
+        config.Endpoint, config.Key, config.KeyPool, config.Fixed, config.AIMD, config.Retry, config.Breaker,
+        config.Batch, config.Timeout, config.Profile,
     )  # fmt: skip
     head = ["setting", *(f"`{name}`" for name in config.PROFILES)]
     rows = []
@@ -296,7 +296,7 @@ def configuration_page() -> str:
     words = [
         (
             f"`{name}`",
-            f"`{word.section + '.' if word.section else ''}{word.field}`",
+            f"`{'.'.join(part for part in (word.section, word.field) if part)}`",
             expected(word.hint) + (", or `none`" if word.nullable else ""),
         )
         for name, word in WORDS.items()

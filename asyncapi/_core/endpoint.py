@@ -19,6 +19,7 @@ from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.lease import Lease
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
+from asyncapi._core.settling import ended
 from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
@@ -39,6 +40,7 @@ from asyncapi.types.events import (
     VerdictGiven,
 )
 from asyncapi.types.requests import Priority
+from asyncapi.types.responses import Response
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -249,19 +251,26 @@ class Endpoint:
 
     # --- settling -----------------------------------------------------------------------------
 
-    def settle(self, lease: Lease, judgement: Judgement, error: AsyncAPIError | None = None) -> None:
+    def settle(
+        self,
+        lease: Lease,
+        judgement: Judgement,
+        error: AsyncAPIError | None = None,
+        response: Response | None = None,
+    ) -> None:
         """Give everything back, exactly once, and let every policy learn from the verdict."""
         if lease.released:
             raise AssertionError(f"lease of {lease.call.id} released twice")
         lease.released = True
         now = self.clock()
         call, key, verdict = lease.call, lease.key, judgement.verdict
-        in_flight = self.semaphore.in_flight
+        learn = self.semaphore.learn
+        if learn is not None and lease.sent:
+            learn(ended(lease, verdict, now, error, response))
         self.semaphore.release()
         key.in_flight -= 1
         retry_after = error.retry_after if error is not None else None
         self.breaker.settle(lease.permit, verdict, now, retry_after)
-        self.semaphore.limit.settle(verdict, in_flight=in_flight, started=lease.granted, now=now)
         if lease.sent:
             call.ended += 1
             took = call.service_s = now - lease.granted

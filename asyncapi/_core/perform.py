@@ -63,7 +63,7 @@ async def attempts(call: Call) -> Response:
             if delay is None:
                 raise
         else:
-            endpoint.settle(lease, OK)  # verdict, stats
+            endpoint.settle(lease, OK, response=response)  # verdict, stats
             return response
         if delay:
             await asyncio.sleep(delay)

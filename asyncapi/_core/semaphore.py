@@ -13,13 +13,15 @@ class Semaphore:
     ``asyncio.Semaphore`` can't be resized, and cancelling its waiters costs time that grows with
     their number; here nobody waits in line, since the endpoint's worker is the only one who waits.
 
-    State: ``in_flight`` and its ``peak``.
+    State: ``in_flight`` and its ``peak``. ``learn`` is who wants to be told how attempts end, None for a
+    limit that learns nothing: then nothing is made to be told.
     """
 
-    __slots__ = ("in_flight", "limit", "peak")
+    __slots__ = ("in_flight", "learn", "limit", "peak")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
+        self.learn = limit.settle if limit.learns else None
         self.in_flight = 0
         self.peak = 0
 

@@ -9,8 +9,15 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from asyncapi.errors import AsyncAPIError, OverloadedError, QuotaExhaustedError, ReadTimeoutError
+from asyncapi.errors import (
+    AsyncAPIError,
+    OverloadedError,
+    QuotaExhaustedError,
+    RateLimitError,
+    ReadTimeoutError,
+)
 from asyncapi.policies.keys import EXHAUSTED_S, REVOKED_S, KeyState
+from asyncapi.policies.limits import Ended
 from asyncapi.policies.verdict import IGNORED, Judgement, KeyAction, RetryRule, Verdict, judge
 from asyncapi.types.events import DecodeFailed, KeyCooled, KeyParked, RetryScheduled
 
@@ -18,8 +25,9 @@ if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.endpoint import Endpoint
     from asyncapi._core.lease import Lease
+    from asyncapi.types.responses import Response
 
-__all__ = ["failed", "lost"]
+__all__ = ["ended", "failed", "lost"]
 
 #: The call's own deadline cut a service short that had its usual time.
 _TIMED_OUT = Judgement(Verdict.FAILED)
@@ -61,6 +69,34 @@ def lost(lease: Lease, error: AsyncAPIError) -> Judgement:
         endpoint.emit(DecodeFailed(endpoint=endpoint.name, request_id=lease.call.id, error=error.message))
     _treat_key(endpoint, lease.key, judgement, error)
     return judgement
+
+
+def ended(
+    lease: Lease, verdict: Verdict, now: float, error: AsyncAPIError | None, response: Response | None
+) -> Ended:
+    """What a limit that learns is told of an attempt."""
+    call = lease.call
+    usage = response.usage if response is not None else None
+    return Ended(
+        verdict=verdict,
+        congested=error is not None and _congested(lease.key, error),
+        in_flight=call.endpoint.semaphore.in_flight,
+        started=lease.granted,
+        now=now,
+        work=f"{call.request.operation} {call.request.model}",
+        first_token_s=call.first_token_s,
+        output_tokens=usage.output_tokens if usage is not None else None,
+    )
+
+
+def _congested(key: KeyState, error: AsyncAPIError) -> bool:
+    """Whether the service had more at once than it can bear.
+
+    A 429 that names a time, or that comes to a key whose rate is known, is about the rate: the key rests.
+    """
+    if isinstance(error, RateLimitError):
+        return error.retry_after is None and key.rate is None and key.allowance is None
+    return isinstance(error, OverloadedError | ReadTimeoutError)
 
 
 def _timed_out(lease: Lease, now: float) -> bool:

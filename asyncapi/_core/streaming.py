@@ -225,7 +225,7 @@ class Stream(Generic[R]):
         self._close()
         lease, self._lease = self._lease, None
         if lease is not None:
-            self._call.endpoint.settle(lease, judgement)
+            self._call.endpoint.settle(lease, judgement, response=self._response)
 
     def _close(self) -> None:
         if self._watch is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from asyncapi.backends import known_backends
 from asyncapi.config import Endpoint, Settings
-from asyncapi.config.environment import WORDS, profile_variable, scope, value_of
+from asyncapi.config.environment import WORDS, profile_variable, scope, used, value_of
 from asyncapi.config.layers import Layer, file_layer
 
 __all__ = ["BULK_PROFILE", "with_defaults"]
@@ -77,8 +77,12 @@ def _said(words: Iterable[str], name: str, file: Layer, environment: Mapping[str
     for word in words:
         place = WORDS[word]
         table = file.get(place.section, {})
-        if isinstance(table, Mapping) and place.field in table:
+        if isinstance(table, Mapping) and (place.field in table or (table and not place.field)):
             return True
-        if any(value_of(f"{prefix}{word}", environment) for prefix in ("ASYNCAPI_", scope(name))):
+        if place.field or not place.section:
+            variables = [f"{prefix}{word}" for prefix in ("ASYNCAPI_", scope(name))]
+        else:  # the short form of a section: every word of it counts
+            variables = list(used(place.section, name, environment))
+        if any(value_of(variable, environment) for variable in variables):
             return True
     return False

@@ -20,6 +20,7 @@ from asyncapi.config.load import Route, Settings, find, load, read
 from asyncapi.config.profiles import PROFILES, Profile, profile
 from asyncapi.config.resolve import Resolved, resolve
 from asyncapi.config.settings import (
+    AIMD,
     Batch,
     Breaker,
     Endpoint,
@@ -33,6 +34,7 @@ from asyncapi.config.settings import (
 )
 
 __all__ = [
+    "AIMD",
     "PROFILES",
     "Batch",
     "Breaker",

@@ -24,7 +24,8 @@ from asyncapi.config.fields import (
     quoted,
     shown,
 )
-from asyncapi.config.layers import SCALARS, SECTIONS, SHORT, Layer, lay
+from asyncapi.config.layers import SCALARS, SECTIONS, SHORT, Layer, kind_of, lay
+from asyncapi.config.layers import section as as_section
 from asyncapi.config.profiles import Profile
 from asyncapi.errors import ConfigError
 
@@ -36,24 +37,28 @@ _NO = {"0", "false", "no", "off"}
 
 
 class Word(msgspec.Struct, frozen=True):
-    """A setting that a variable can give: its place in a layer, its type, and whether ``none`` is one."""
+    """A setting that a variable can give: its place in a layer, its type, and whether ``none`` is one.
+
+    Without a ``field`` it is the short form of its section. ``kind`` is what else it says of the section.
+    """
 
     section: str
     field: str
     hint: Hint
     nullable: bool
+    kind: Layer = {}
 
 
 def _words() -> Iterator[tuple[str, Word]]:
-    for name, struct in SECTIONS.items():
-        short = name in SHORT
-        for field in fields_of(struct).values():
-            word = Word(name, field.name, field.type, accepts_none(field.type))
-            if short:  # a bare value stands for the first field: TIMEOUT is TIMEOUT_TOTAL
-                yield name.upper(), word
-                short = False
-            if field.name != name:
-                yield f"{name}_{field.name}".upper(), word
+    for name, structs in SECTIONS.items():
+        first = next(iter(fields_of(structs[0]).values()))
+        if name in SHORT:  # a bare value mostly stands for the first field: TIMEOUT is TIMEOUT_TOTAL
+            yield name.upper(), Word(name, "", SHORT[name], accepts_none(first.type))
+        for struct in structs:
+            for field in fields_of(struct).values():
+                if field.name != name:
+                    word = Word(name, field.name, field.type, accepts_none(field.type), kind_of(struct))
+                    yield f"{name}_{field.name}".upper(), word
     for name, hint in SCALARS.items():
         nullable = accepts_none(hint) and name not in fields_of(Profile)  # else None means: from the profile
         yield ("KEYS_STRATEGY" if name == "strategy" else name.upper()), Word("", name, hint, nullable)
@@ -138,7 +143,11 @@ def unknown_variables(environment: Mapping[str, str], endpoints: Iterable[str]) 
 
 
 def _layer(word: Word, value: object) -> Layer:
-    return {word.section: {word.field: value}} if word.section else {word.field: value}
+    if not word.section:
+        return {word.field: value}
+    if not word.field:
+        return {word.section: as_section(word.section, value)}
+    return {word.section: {**word.kind, word.field: value}}
 
 
 def _refuse_unknown(own: str, environment: Mapping[str, str]) -> None:

@@ -104,9 +104,10 @@ def _described(hint: Hint) -> str:
     if origin is Annotated:
         return str(get_args(hint)[1].description)
     if origin is Literal:
-        return "one of " + ", ".join(f'"{value}"' for value in get_args(hint))
+        values = [f'"{value}"' for value in get_args(hint)]
+        return "one of " + ", ".join(values) if len(values) > 1 else values[0]
     if structs_in(hint):
-        return f"a {hint.__name__} table"
+        return f"{'an' if hint.__name__[0] in 'AEIOU' else 'a'} {hint.__name__} table"
     return _WORDS.get(origin or hint, str(hint))
 
 

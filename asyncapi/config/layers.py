@@ -8,13 +8,14 @@ so that ``retry = { attempts = 7 }`` in TOML leaves the profile's other retry va
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from types import NoneType
+from typing import Any, TypeAlias, Union
 
 import msgspec
 
 from asyncapi.config.fields import Hint, fields_of, members, structs_in
 from asyncapi.config.profiles import Profile
-from asyncapi.config.settings import Endpoint, KeyPool
+from asyncapi.config.settings import AIMD, Endpoint, KeyPool
 
 __all__ = [
     "SCALARS",
@@ -23,7 +24,9 @@ __all__ = [
     "FileEndpoint",
     "Layer",
     "file_layer",
+    "kind_of",
     "lay",
+    "made",
     "profile_layer",
     "python_layer",
     "section",
@@ -32,15 +35,19 @@ __all__ = [
 
 Layer: TypeAlias = Mapping[str, object]
 
-SECTIONS: Mapping[str, type[msgspec.Struct]] = {
-    name: structs[0]
+SECTIONS: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
+    name: structs
     for name, field in fields_of(Endpoint).items()
     if name in fields_of(Profile) and (structs := structs_in(field.type))
 }
-"""The settings that are tables, and their structs."""
+"""The settings that are tables, and their structs: several where there are several kinds."""
 
-SHORT = frozenset(name for name in SECTIONS if len(members(fields_of(Endpoint)[name].type)) > 2)
-"""The sections that have a short form, a bare value: neither their struct nor None."""
+SHORT: Mapping[str, Hint] = {
+    name: Union[bare]  # noqa: UP007  of types known only here
+    for name, structs in SECTIONS.items()
+    if (bare := tuple(m for m in members(fields_of(Endpoint)[name].type) if m not in (*structs, NoneType)))
+}
+"""The sections that have a short form, a bare value, and its type."""
 
 SCALARS: Mapping[str, Hint] = {
     name: field.type
@@ -64,12 +71,33 @@ class FileEndpoint(Endpoint, frozen=True, forbid_unknown_fields=True):
 
 
 def section(name: str, value: object) -> dict[str, object]:
-    """A section as a table: a struct's fields; a bare value (``timeout=2.0``) stands for the first."""
+    """A section as a table: a struct's fields; a bare value (``timeout=2.0``) stands for the first.
+
+    A section of several kinds says in ``kind`` which it is.
+    """
     if isinstance(value, msgspec.Struct):
-        return msgspec.structs.asdict(value)
+        return {**kind_of(type(value)), **msgspec.structs.asdict(value)}
     if isinstance(value, Mapping):
         return dict(value)
-    return {next(iter(fields_of(SECTIONS[name]))): value}
+    if value == "adaptive":
+        return {**kind_of(AIMD)}
+    first = SECTIONS[name][0]
+    return {**kind_of(first), next(iter(fields_of(first))): value}
+
+
+def kind_of(struct: type[msgspec.Struct]) -> Layer:
+    """What tells this struct's table from those of its section's other kinds; nothing where it is alone."""
+    config = struct.__struct_config__
+    return {config.tag_field: config.tag} if config.tag_field else {}
+
+
+def made(name: str, table: Layer) -> tuple[type[msgspec.Struct], dict[str, Any]]:
+    """The struct that a section's whole table is for, and its fields."""
+    for struct in SECTIONS[name]:
+        kind = kind_of(struct)
+        if kind.items() <= table.items():
+            return struct, {field: value for field, value in table.items() if field not in kind}
+    raise AssertionError(f"{name} of an unknown kind: {table}")
 
 
 def table_of(given: Mapping[str, object]) -> Layer:
@@ -105,11 +133,12 @@ def python_layer(endpoint: Endpoint) -> Layer:
 
 
 def lay(*layers: Layer) -> Layer:
-    """Layers over each other, the last on top, tables merged."""
+    """Layers over each other, the last on top, tables of the same kind merged."""
     result: dict[str, object] = {}
     for layer in layers:
         for name, value in layer.items():
             below = result.get(name)
-            both = isinstance(value, Mapping) and isinstance(below, Mapping)
-            result[name] = {**below, **value} if both else value  # type: ignore[dict-item]
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                value = {**below, **value} if value.get("kind") == below.get("kind") else value
+            result[name] = value
     return result

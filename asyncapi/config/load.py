@@ -19,12 +19,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 
 from asyncapi.config.fields import check_fields, shown
-from asyncapi.config.layers import SECTIONS, FileEndpoint, profile_layer, section, table_of
+from asyncapi.config.layers import SECTIONS, FileEndpoint, Layer, lay, made, profile_layer, section, table_of
 from asyncapi.config.profiles import profile as profile_named
 from asyncapi.config.settings import Endpoint
 from asyncapi.config.tables import Place, build, read_fields, read_value
@@ -173,8 +173,9 @@ def _endpoint(raw: Mapping[str, Any], name: str | None, place: Place, default: s
     tables = table_of(given)
     base = profile_layer(profile_named(given.get("profile") or default or "balanced"))
     for field in SECTIONS.keys() & given.keys():
-        whole = section(field, base[field]) | section(field, given[field])
-        given[field] = build(SECTIONS[field], whole, place.child(field))
+        whole = lay({field: base[field]}, {field: section(field, given[field])})
+        struct, fields = made(field, cast(Layer, whole[field]))
+        given[field] = build(struct, fields, place.child(field))
     original = build(Endpoint, given, place)
     return FileEndpoint(**given, place=str(place), tables=tables, original=original)
 

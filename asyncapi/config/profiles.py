@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from asyncapi.config.fields import Amount, check_fields, did_you_mean, quoted
-from asyncapi.config.settings import Batch, Breaker, Fixed, OnOpen, Retry, Timeout
+from asyncapi.config.settings import AIMD, Batch, Breaker, Fixed, OnOpen, Retry, Timeout
 from asyncapi.errors import ConfigError
 
 __all__ = ["PROFILES", "Profile", "profile"]
@@ -16,7 +16,7 @@ __all__ = ["PROFILES", "Profile", "profile"]
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an endpoint gets where nothing else is said. The fields mean what they mean in ``Endpoint``."""
 
-    limit: Fixed = Fixed(5)
+    limit: Fixed | AIMD = Fixed(5)
     queue_size: Amount = 100
     retry: Retry = Retry()
     breaker: Breaker = Breaker()

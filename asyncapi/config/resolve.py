@@ -16,12 +16,14 @@ from asyncapi.config.layers import (
     Layer,
     file_layer,
     lay,
+    made,
     profile_layer,
     python_layer,
 )
 from asyncapi.config.profiles import Profile
 from asyncapi.config.profiles import profile as profile_named
 from asyncapi.config.settings import (
+    AIMD,
     Batch,
     Breaker,
     Endpoint,
@@ -49,7 +51,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     keys: tuple[ResolvedKey, ...]
     strategy: KeyStrategy
-    limit: Fixed
+    limit: Fixed | AIMD
     queue_size: int
     strict: bool
     retry: Retry
@@ -144,9 +146,10 @@ def _from_file(endpoint: Endpoint, field: str) -> bool:
 
 def _concrete(values: Layer, name: str, environment: Mapping[str, str]) -> dict[str, Any]:
     concrete = dict(values)
-    for section, struct in SECTIONS.items():
+    for section in SECTIONS:
+        struct, fields = made(section, cast(Layer, values[section]))
         try:
-            concrete[section] = struct(**cast(Mapping[str, Any], values[section]))
+            concrete[section] = struct(**fields)
         except ConfigError as error:
             variables = used(section, name, environment)
             blame = f" (set: {', '.join(variables)})" if variables else ""

@@ -31,6 +31,7 @@ from asyncapi.config.urls import base_url as checked_url
 from asyncapi.errors import ConfigError
 
 __all__ = [
+    "AIMD",
     "Batch",
     "Breaker",
     "Endpoint",
@@ -45,6 +46,7 @@ __all__ = [
 
 KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted"]
 OnOpen: TypeAlias = Literal["fail", "wait"]
+Adaptive: TypeAlias = Literal["adaptive"]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -61,6 +63,28 @@ class Fixed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
 
     def __post_init__(self) -> None:
         check_fields(self, "limit")
+
+
+class AIMD(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="aimd", kw_only=True
+):
+    """A limit on attempts in flight that finds out what the service bears.
+
+    Begins at ``initial``, grows while everything is in use and answers come as fast as ever, and is cut
+    when the service is overloaded: never below ``minimum``, never above ``maximum``.
+    """
+
+    initial: Count = 5
+    maximum: Count = 64
+    minimum: Count = 1
+
+    def __post_init__(self) -> None:
+        check_fields(self, "limit")
+        _demand(
+            self.minimum <= self.initial <= self.maximum,
+            "limit.initial",
+            f"expected {self.minimum} (limit.minimum) to {self.maximum} (limit.maximum), got {self.initial}",
+        )
 
 
 class Timeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,16 +241,16 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strictly instead of 16 : 4 : 1. ``requests_per_second`` spaces the endpoint's requests evenly.
     ``on_open`` says what a call does while the breaker is open: fail at once, or wait its turn.
 
-    Short forms: ``limit=20`` for ``Fixed(20)``, ``timeout=2.0`` (seconds) for ``Timeout(total=2.0)``
-    with the profile's other timeouts, ``keys=("sk-a", "sk-b")`` for a pool of them. ``keys=()`` means
-    none, whatever the environment holds.
+    Short forms: ``limit=20`` for ``Fixed(20)``, ``limit="adaptive"`` for ``AIMD()``, ``timeout=2.0``
+    (seconds) for ``Timeout(total=2.0)`` with the profile's other timeouts, ``keys=("sk-a", "sk-b")`` for
+    a pool of them. ``keys=()`` means none, whatever the environment holds.
     """
 
     backend: str
     name: str | None = None
     base_url: str | None = None
     keys: KeyPool | Keys | None = None
-    limit: Fixed | Count | None = None
+    limit: Fixed | AIMD | Adaptive | Count | None = None
     queue_size: Amount | None = None
     strict: bool = False
     retry: Retry | None = None

@@ -22,13 +22,18 @@ from asyncapi.config.fields import (
     shown,
     structs_in,
 )
+from asyncapi.config.layers import kind_of
 from asyncapi.config.secret import looks_secret
 from asyncapi.errors import ConfigError
 
 __all__ = ["Place", "build", "read_fields", "read_value"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_LABELS = {"Fixed": "limit", "KeyPool": "keys"}  # as the structs call themselves in their messages
+_LABELS = {
+    "AIMD": "limit",
+    "Fixed": "limit",
+    "KeyPool": "keys",
+}  # as the structs call themselves in their messages
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
@@ -75,7 +80,8 @@ def read_value(raw: object, hint: Hint, place: Place) -> Any:
     """
     structs = structs_in(hint)
     if isinstance(raw, Mapping) and structs:
-        return build(structs[0], read_fields(raw, structs[0], place), place)
+        struct = _meant(raw, structs, place)
+        return build(struct, read_fields(raw, struct, place), place)
     item = _item_type(hint)
     if isinstance(raw, list) and item is not None:
         return tuple(read_value(value, item, place.item(n)) for n, value in enumerate(raw))
@@ -107,9 +113,10 @@ def read_fields(
     for name, value in raw.items():
         at = place.child(name)
         if name == tag:
-            _check_tag(value, cls, at)
-        elif name in partial and isinstance(value, Mapping):
-            values[name] = read_fields(value, structs_in(fields[name].type)[0], at)
+            continue  # it chose the struct
+        if name in partial and isinstance(value, Mapping):
+            struct = _meant(value, structs_in(fields[name].type), at)
+            values[name] = {**kind_of(struct), **read_fields(value, struct, at)}
         else:
             values[name] = read_value(value, fields[name].type, at)
     return values
@@ -134,10 +141,20 @@ def _after(label: str, message: str) -> str:
     return rest if rest != message and rest[0] in ".:" else f": {message}"
 
 
-def _check_tag(value: object, cls: type[msgspec.Struct], place: Place) -> None:
-    tag = cls.__struct_config__.tag
-    if value != tag:
-        raise place.error(f'expected "{tag}", got {shown(value)}')
+def _meant(
+    raw: Mapping[str, object], structs: tuple[type[msgspec.Struct], ...], place: Place
+) -> type[msgspec.Struct]:
+    """Which struct a table is for: the one that its ``kind`` names, else the first with all of its keys."""
+    tag = structs[0].__struct_config__.tag_field
+    if tag is None:
+        return structs[0]
+    if tag in raw:
+        kinds = [struct for struct in structs if struct.__struct_config__.tag == raw[tag]]
+        if not kinds:
+            known = " or ".join(f'"{struct.__struct_config__.tag}"' for struct in structs)
+            raise place.child(tag).error(f"expected {known}, got {shown(raw[tag])}")
+        return kinds[0]
+    return next((s for s in structs if fields_of(s).keys() >= raw.keys()), structs[0])
 
 
 def _bare(hint: Hint) -> Hint:

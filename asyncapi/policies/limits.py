@@ -2,32 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
-from asyncapi.config import Fixed
+import msgspec
+
+from asyncapi.config import AIMD, Fixed
 from asyncapi.policies.verdict import Verdict
 
-__all__ = ["FixedLimit", "Limit"]
+__all__ = ["AdaptiveLimit", "Ended", "FixedLimit", "Limit", "limit_of"]
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How an attempt ended, as a limit that learns sees it.
+
+    ``in_flight`` counts this attempt too. ``congested``: the service had more than it can bear. ``work``
+    says what kind of work it was (model and operation), as two kinds are not expected to take the same time.
+
+    Units: ``started``, ``now`` clock seconds; ``first_token_s`` seconds from the start, None where the
+    answer was not streamed.
+    """
+
+    verdict: Verdict
+    congested: bool
+    in_flight: int
+    started: float
+    now: float
+    work: str = ""
+    first_token_s: float | None = None
+    output_tokens: int | None = None
 
 
 class Limit(Protocol):
-    """A number that may learn from verdicts."""
+    """A number that may learn from how attempts end."""
 
     @property
     def value(self) -> int:
         """How many attempts may be in flight now, 1 or more."""
         ...
 
-    def settle(self, verdict: Verdict, *, in_flight: int, started: float, now: float) -> None:
-        """Learn from an attempt that started at ``started`` (seconds) with ``in_flight`` others."""
+    @property
+    def learns(self) -> bool:
+        """Whether ``settle`` wants to be told; always the same."""
+        ...
+
+    def settle(self, ended: Ended) -> None:
+        """Learn from the end of an attempt."""
         ...
 
 
 class FixedLimit:
     """Always the same number."""
 
+    learns = False
+
     def __init__(self, settings: Fixed) -> None:
         self.value = settings.limit
 
-    def settle(self, verdict: Verdict, *, in_flight: int, started: float, now: float) -> None:
+    def settle(self, ended: Ended) -> None:
         """Learns nothing."""
+
+
+class AdaptiveLimit:
+    """Additive increase, multiplicative decrease, one cut for each congestion.
+
+    State: the ``level``, of which ``value`` is the whole part; ``cut_at``, when it was last cut.
+    """
+
+    learns = True
+
+    def __init__(self, settings: AIMD) -> None:
+        self.settings = settings
+        self.level = float(settings.initial)
+        self.value = settings.initial
+        self.cut_at: float | None = None
+
+    def settle(self, ended: Ended) -> None:
+        """Grow by a good attempt while all is in use; shrink by one that met congestion."""
+        if ended.congested:
+            if self.cut_at is None or ended.started > self.cut_at:
+                self.cut_at = ended.now
+                self._set(self.level * 0.7)
+        elif ended.verdict is Verdict.OK and ended.in_flight >= 0.8 * self.level:
+            self._set(self.level + (1.0 if self.cut_at is None else 1.0 / self.level))
+
+    def _set(self, level: float) -> None:
+        self.level = min(max(level, self.settings.minimum), self.settings.maximum)
+        self.value = int(self.level)
+
+
+def limit_of(settings: Fixed | AIMD) -> Limit:
+    """The limit that these settings describe."""
+    match settings:
+        case Fixed():
+            return FixedLimit(settings)
+        case AIMD():
+            return AdaptiveLimit(settings)
+        case _:
+            assert_never(settings)

@@ -8,7 +8,7 @@ import pytest
 from asyncapi.abc import ServiceBackend
 from asyncapi.backends import get_backend
 from asyncapi.cli.defaults import BULK_PROFILE, with_defaults
-from asyncapi.config import Endpoint, Resolved, Settings, read, resolve
+from asyncapi.config import AIMD, Endpoint, Fixed, Resolved, Settings, read, resolve
 
 KEY = {"OPENAI_API_KEY": "sk-any"}
 
@@ -33,7 +33,7 @@ def test_a_bulk_run_wants_calls_in_flight_and_a_breaker_that_comes_back_soon(
     """With a file or without."""
     found = resolved(table)
 
-    assert found.limit.limit == 64
+    assert found.limit == Fixed(64)
     assert (found.breaker.reset_after, found.breaker.reset_maximum) == (2.0, 60.0)
     assert (found.breaker.failure_threshold, found.breaker.minimum_calls, found.breaker.window) == (
         21,
@@ -72,8 +72,10 @@ def test_a_profile_of_the_users_keeps_its_breaker(table: Mapping[str, Any], opti
 
 def test_a_limit_of_the_users_stays() -> None:
     """Wherever it was set."""
-    assert resolved({"limit": 3}).limit.limit == 3
-    assert resolved({}, {"ASYNCAPI_LIMIT": "4"}).limit.limit == 4
+    assert resolved({"limit": 3}).limit == Fixed(3)
+    assert resolved({}, {"ASYNCAPI_LIMIT": "4"}).limit == Fixed(4)
+    assert resolved({}, {"ASYNCAPI_LIMIT_MAXIMUM": "9"}).limit == AIMD(maximum=9)
+    assert resolved({"limit": {"kind": "aimd", "maximum": 9}}).limit == AIMD(maximum=9)
     assert resolved({"timeout": 7.0}).timeout.first_byte == 300.0
 
 

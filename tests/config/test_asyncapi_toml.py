@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncapi.config import (
+    AIMD,
     Breaker,
     Endpoint,
     Fixed,
@@ -114,9 +115,13 @@ def test_no_limit_is_none_or_inf(none: str) -> None:
     ("line", "message"),
     [
         ('limit = { limit = "many" }', '.limit.limit: expected an integer of 1 or more, got "many"'),
-        ('limit = "many"', '.limit: expected a Fixed table or an integer of 1 or more, got "many"'),
-        ('limit = { kind = "aimd" }', '.limit.kind: expected "fixed", got "aimd"'),
-        ("limit = 2024-01-01", ".limit: expected a Fixed table or an integer of 1 or more, got a date"),
+        ('limit = "many"', '.limit: expected a Fixed table or an AIMD table or "adaptive" or an integer'),
+        ('limit = { kind = "vegas" }', '.limit.kind: expected "fixed" or "aimd", got "vegas"'),
+        ("limit = { kind = 5 }", '.limit.kind: expected "fixed" or "aimd", got 5'),
+        ('limit = { kind = "aimd", limit = 5 }', ".limit.limit: unknown key; Known: initial, kind, maximum,"),
+        ("limit = { limit = 5, maximum = 9 }", ".limit.maximum: unknown key; Known: kind, limit"),
+        ('limit = { kind = "aimd", maximum = 3 }', ".limit.initial: expected 1 (limit.minimum) to 3"),
+        ("limit = 2024-01-01", ".limit: expected a Fixed table or an AIMD table or"),
         ("retry = { atempts = 1 }", '.retry.atempts: unknown key; did you mean "attempts"? Known: attempts,'),
         ("retry = { base = 50 }", ".retry.cap: expected at least retry.base (50.0), got 20.0"),
         ("bacht = 3", '.bacht: unknown key; did you mean "batch"?'),
@@ -295,3 +300,22 @@ def test_any_text_gives_settings_or_a_config_error(
     outcome = settings_or_error(lambda: load(path))
 
     assert isinstance(outcome, Settings) or outcome.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('{ kind = "aimd", initial = 5, maximum = 64 }', AIMD(initial=5, maximum=64)),
+        ('{ kind = "aimd" }', AIMD()),
+        ("{ maximum = 99 }", AIMD(maximum=99)),
+        ('"adaptive"', AIMD()),
+        ('{ kind = "fixed", limit = 7 }', Fixed(7)),
+        ("{ limit = 7 }", Fixed(7)),
+        ("7", Fixed(7)),
+    ],
+)
+def test_a_limit_is_of_one_of_two_kinds(written: str, expected: object) -> None:
+    """Named, or told by the words that only one of them has."""
+    settings = read(tomllib.loads(f'[endpoints.a]\nbackend = "a"\nlimit = {written}'))
+
+    assert settings.endpoints[0].limit == expected

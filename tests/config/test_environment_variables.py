@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncapi.config import (
+    AIMD,
     Batch,
     Breaker,
     Endpoint,
@@ -33,6 +34,7 @@ def test_every_field_of_every_section_has_a_word() -> None:
         f"{word}_{field.upper()}" for word, struct in sections.items() for field in struct.__struct_fields__
     }
     scalars = {"LIMIT", "TIMEOUT", "QUEUE_SIZE", "STRICT", "REQUESTS_PER_SECOND", "ON_OPEN", "KEYS_STRATEGY"}
+    fields |= {"LIMIT_INITIAL", "LIMIT_MAXIMUM", "LIMIT_MINIMUM"}
 
     assert WORDS.keys() == fields | scalars
     assert {name.upper() for name in Profile.__struct_fields__} <= {
@@ -90,16 +92,20 @@ def test_blank_counts_as_not_set(openai: Service) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("ASYNCAPI_LIMIT", "many", 'expected an integer of 1 or more, got "many"'),
-        ("ASYNCAPI_LIMIT", "0", 'expected an integer of 1 or more, got "0"'),
-        ("ASYNCAPI_LIMIT", "none", 'expected an integer of 1 or more, got "none"'),
+        ("ASYNCAPI_LIMIT", "many", 'expected "adaptive" or an integer of 1 or more, got "many"'),
+        ("ASYNCAPI_LIMIT", "0", 'expected "adaptive" or an integer of 1 or more, got "0"'),
+        ("ASYNCAPI_LIMIT", "none", 'expected "adaptive" or an integer of 1 or more, got "none"'),
         ("ASYNCAPI_QUEUE_SIZE", "none", 'expected an integer of 0 or more, got "none"'),
         ("ASYNCAPI_QUEUE_SIZE", "null", 'expected an integer of 0 or more, got "null"'),
         ("ASYNCAPI_TIMEOUT", "nan", 'expected a number of seconds above 0 or none, got "nan"'),
         ("ASYNCAPI_OPENAI__TIMEOUT_IDLE", "-1", 'expected a number of seconds above 0 or none, got "-1"'),
         ("ASYNCAPI_STRICT", "maybe", 'expected true or false, got "maybe"'),
         ("ASYNCAPI_ON_OPEN", "stop", 'expected one of "fail", "wait", got "stop"'),
-        ("ASYNCAPI_LIMIT", "sk-hidden", "expected an integer of 1 or more, got a string of 9 characters"),
+        (
+            "ASYNCAPI_LIMIT",
+            "sk-hidden",
+            'expected "adaptive" or an integer of 1 or more, got a string of 9 characters',
+        ),
         ("ASYNCAPI_OPENAI__LIMT", "3", 'no setting is called "LIMT"; did you mean "LIMIT"?'),
         ("ASYNCAPI_OPENAI__XYZ", "3", 'no setting is called "XYZ"; Known: BASE_URL,'),
     ],
@@ -134,3 +140,20 @@ def test_variables_that_set_nothing_can_be_listed() -> None:
         "ASYNCAPI_LIMT",
         "ASYNCAPI_OPNAI__LIMIT",
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"ASYNCAPI_LIMIT": "adaptive"}, AIMD()),
+        ({"ASYNCAPI_LIMIT_MAXIMUM": "99"}, AIMD(maximum=99)),
+        ({"ASYNCAPI_LIMIT": "adaptive", "ASYNCAPI_LIMIT_INITIAL": "2"}, AIMD(initial=2)),
+        ({"ASYNCAPI_LIMIT": "7", "ASYNCAPI_OPENAI__LIMIT": "adaptive"}, AIMD()),
+        ({"ASYNCAPI_LIMIT": "adaptive", "ASYNCAPI_OPENAI__LIMIT": "7"}, Fixed(7)),
+    ],
+)
+def test_a_limit_that_learns_is_one_word_away(
+    openai: Service, variables: dict[str, str], expected: object
+) -> None:
+    """The kind of limit follows from the word."""
+    assert made(openai, **variables).limit == expected

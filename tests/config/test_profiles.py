@@ -23,7 +23,7 @@ def test_the_others_differ_in_the_direction_of_their_name() -> None:
     balanced, fast = profile("balanced"), profile("high-throughput")
     patient, small = profile("high-reliability"), profile("low-resource")
 
-    assert small.limit.limit < balanced.limit.limit < fast.limit.limit
+    assert (small.limit, balanced.limit, fast.limit) == (Fixed(2), Fixed(5), Fixed(64))
     assert small.queue_size < balanced.queue_size < fast.queue_size
     assert patient.retry.attempts > balanced.retry.attempts
     assert patient.on_open == "wait"

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from asyncapi.config import (
+    AIMD,
     Batch,
     Breaker,
     Endpoint,
@@ -333,3 +334,18 @@ def test_reprs_hide_secrets_and_header_values(openai: Service) -> None:
     )
     assert "secret='***'" in repr(resolved)
     assert resolved.headers == {"X-Token": "hidden"}
+
+
+def test_another_kind_of_limit_replaces_the_one_below_whole(openai: Service) -> None:
+    """Only tables of the same kind are merged."""
+    loaded = from_file(limit={"kind": "aimd", "initial": 3, "maximum": 9})
+
+    assert made(loaded, openai).limit == AIMD(initial=3, maximum=9)
+    assert made(loaded, openai, ASYNCAPI_LIMIT_MAXIMUM="8").limit == AIMD(initial=3, maximum=8)
+    assert made(loaded, openai, ASYNCAPI_LIMIT="6").limit == Fixed(6)
+    assert made(msgspec.structs.replace(loaded, limit=7), openai).limit == Fixed(7)
+    assert made(msgspec.structs.replace(loaded, limit="adaptive"), openai).limit == AIMD(initial=3, maximum=9)
+    assert made(Endpoint("openai", limit="adaptive"), openai).limit == AIMD()
+    assert made(Endpoint("openai", limit=AIMD(maximum=7)), openai, ASYNCAPI_LIMIT="6").limit == AIMD(
+        maximum=7
+    )

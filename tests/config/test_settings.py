@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import asyncapi.config
-from asyncapi.config import Batch, Breaker, Endpoint, Fixed, Key, KeyPool, Retry, Timeout
+from asyncapi.config import AIMD, Batch, Breaker, Endpoint, Fixed, Key, KeyPool, Retry, Timeout
 from asyncapi.errors import ConfigError
 
 
@@ -49,7 +49,13 @@ from asyncapi.errors import ConfigError
             lambda: Endpoint("a", requests_per_second=0),
             "endpoint.requests_per_second: expected a number above 0, got 0",
         ),
-        (lambda: Endpoint("a", limit=0), "endpoint.limit: expected a Fixed table or an integer of 1 or more"),
+        (lambda: Endpoint("a", limit=0), "endpoint.limit: expected a Fixed table or an AIMD table or"),
+        (
+            lambda: AIMD(initial=9, maximum=8),
+            "limit.initial: expected 1 (limit.minimum) to 8 (limit.maximum), got 9",
+        ),
+        (lambda: AIMD(initial=2, minimum=3), "limit.initial: expected 3 (limit.minimum) to 64"),
+        (lambda: AIMD(minimum=0), "limit.minimum: expected an integer of 1 or more, got 0"),
         (lambda: Endpoint("a", on_open=_any("stop")), 'endpoint.on_open: expected one of "fail", "wait"'),
         (lambda: Endpoint("a", retry=_any(object())), "endpoint.retry: expected a Retry table, got a object"),
         (lambda: Endpoint("a", limit=_any(10**5000 * -1)), "got a number"),

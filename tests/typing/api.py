@@ -15,7 +15,8 @@ def settings() -> list[asyncapi.Endpoint]:
         (asyncapi.Key(env="A", requests_per_minute=500), asyncapi.Key("sk-b", weight=2)), strategy="weighted"
     )
     return [
-        asyncapi.Endpoint("ollama"),
+        asyncapi.Endpoint("ollama", limit="adaptive"),
+        asyncapi.Endpoint("vllm", name="own", limit=asyncapi.AIMD(initial=5, maximum=64, minimum=1)),
         asyncapi.Endpoint("openai", limit=20, timeout=2.0, keys=("sk-a", "sk-b")),
         asyncapi.Endpoint(
             "openai",
