@@ -3,6 +3,7 @@
 ::
 
     settings.py     the frozen settings: Endpoint, Key, Retry, Breaker, ...
+    cache.py        those of the cache, and prices
     profiles.py     the defaults by one word: balanced, high-throughput, high-reliability, low-resource
     load.py         asyncapi.toml -> Settings
     environment.py  ASYNCAPI_* variables
@@ -13,6 +14,7 @@
 The process environment comes in as a mapping; only ``find`` reads it by itself when given none.
 """
 
+from asyncapi.config.cache import Cache, Price, SingleFlight
 from asyncapi.config.discovery import Discovery, discover, survey
 from asyncapi.config.environment import unknown_variables
 from asyncapi.config.keys import ResolvedKey
@@ -38,6 +40,7 @@ __all__ = [
     "PROFILES",
     "Batch",
     "Breaker",
+    "Cache",
     "Discovery",
     "Endpoint",
     "Fixed",
@@ -45,12 +48,14 @@ __all__ = [
     "KeyPool",
     "KeyStrategy",
     "OnOpen",
+    "Price",
     "Profile",
     "Resolved",
     "ResolvedKey",
     "Retry",
     "Route",
     "Settings",
+    "SingleFlight",
     "Timeout",
     "discover",
     "find",

@@ -12,6 +12,13 @@
 
     [routes.smart]                         # first that admits, then the next
     targets = ["openai-main:gpt-5", "claude:claude-sonnet-5"]
+
+    [cache]                                # answers kept in a file
+    store = "sqlite"
+    path  = "answers.db"
+
+    [prices]                               # per million tokens, to say what was saved
+    "openai-main:gpt-5" = { input = 1.25, output = 10 }
 """
 
 from __future__ import annotations
@@ -23,7 +30,8 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 
-from asyncapi.config.fields import check_fields, shown
+from asyncapi.config.cache import Cache, Price, SingleFlight
+from asyncapi.config.fields import check_fields, fields_of, shown
 from asyncapi.config.layers import SECTIONS, FileEndpoint, Layer, lay, made, profile_layer, section, table_of
 from asyncapi.config.profiles import profile as profile_named
 from asyncapi.config.settings import Endpoint
@@ -63,11 +71,17 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What a file says. ``profile`` is for endpoints that name none; ``routes`` are by name."""
+    """What a file says. ``profile`` is for endpoints that name none; ``routes`` are by name.
+
+    ``prices`` are by "endpoint:model" or route; ``cache`` and ``single_flight`` as in ``Client``.
+    """
 
     endpoints: tuple[Endpoint, ...] = ()
     profile: str | None = None
     routes: Mapping[str, Route] = {}
+    cache: Cache | None = None
+    prices: Mapping[str, Price] = {}
+    single_flight: SingleFlight | None = None
 
 
 def find(start: str | os.PathLike[str] = ".", environment: Mapping[str, str] | None = None) -> Path | None:
@@ -123,11 +137,20 @@ def read(data: Mapping[str, Any], source: str = FILE_NAME) -> Settings:
         ConfigError: As for ``load``.
     """
     place = Place(source)
-    place.check_names(data, ("profile", "endpoints", "routes"))
+    place.check_names(data, tuple(fields_of(Settings)))
     chosen = data.get("profile")
     profile = None if chosen is None else _profile_name(chosen, place.child("profile"))
     endpoints = tuple(_endpoints(data.get("endpoints", {}), place.child("endpoints"), profile))
-    return Settings(endpoints, profile, _routes(data.get("routes", {}), place.child("routes")))
+    return Settings(
+        endpoints,
+        profile,
+        _routes(data.get("routes", {}), place.child("routes")),
+        _cache(data.get("cache"), place.child("cache")),
+        _prices(data.get("prices", {}), place.child("prices")),
+        read_value(data["single_flight"], SingleFlight, place.child("single_flight"))
+        if "single_flight" in data
+        else None,
+    )
 
 
 def _profile_name(chosen: object, place: Place) -> str:
@@ -192,3 +215,23 @@ def _routes(raw: object, place: Place) -> dict[str, Route]:
             raise at.error(f'expected a table with targets = ["endpoint:model", ...], got {shown(table)}')
         routes[name] = build(Route, read_fields(table, Route, at), at)
     return routes
+
+
+def _cache(raw: object, place: Place) -> Cache | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, Mapping):
+        raise place.error(f'expected a table with store = "memory" or "sqlite", got {shown(raw)}')
+    return build(Cache, read_fields(raw, Cache, place), place)
+
+
+def _prices(raw: object, place: Place) -> dict[str, Price]:
+    if not isinstance(raw, Mapping):
+        raise place.error(f'expected a table of "endpoint:model" = {{ input, output }}, got {shown(raw)}')
+    prices: dict[str, Price] = {}
+    for name, table in raw.items():
+        at = place.child(name)
+        if not isinstance(table, Mapping):
+            raise at.error(f"expected a table with input and output, got {shown(table)}")
+        prices[name] = build(Price, read_fields(table, Price, at), at)
+    return prices

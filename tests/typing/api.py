@@ -108,6 +108,9 @@ async def objects(client: asyncapi.Client) -> None:
 
 def routed() -> asyncapi.Client:
     """Names for several targets: in order, or by weight."""
+    cache = asyncapi.Cache("memory", ttl={"chat": 60.0})
+    assert_type(asyncapi.Price(input=1.0, output=2.0).cost(5, 7), float)
+    assert_type(cache.path, str)
     weighted = asyncapi.Route(("openai:a", "claude:b"), weights=(3, 1))
     return asyncapi.Client(routes={"fast": weighted, "smart": ["openai:a", "claude:b"]})
 
