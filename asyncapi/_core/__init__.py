@@ -13,6 +13,7 @@ headers    what a reply says of its key and its service
 batcher    gathers compatible calls into one
 routing    several targets behind one name
 streaming  the same stations for a streamed answer
+watch      ends streams that are silent, slow or late
 tasks      owner of every task
 stages     the stations in order
 """

@@ -29,7 +29,9 @@ def settings() -> list[asyncapi.Endpoint]:
             retry=asyncapi.Retry(attempts=5, base=0.5, cap=20, budget=0.1, reserve=5),
             breaker=asyncapi.Breaker(failure_threshold=5, reset_after=30.0),
             batch=asyncapi.Batch(size=32, wait=0.02),
-            timeout=asyncapi.Timeout(total=60, connect=5, first_byte=None, idle=10),
+            timeout=asyncapi.Timeout(
+                total=60, connect=5, first_byte=None, idle=10, first_token=20, minimum_rate=50, rate_window=20
+            ),
             headers={"X-Team": "search"},
             requests_per_second=10.0,
             on_open="wait",
