@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asyncapi._core import refusals
+from asyncapi._core.admission import Decision, Wait, decide
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
@@ -24,7 +25,7 @@ from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
 from asyncapi.config import Batch, Breaker, OnOpen, Timeout
-from asyncapi.errors import AsyncAPIError, ClientClosedError
+from asyncapi.errors import AsyncAPIError, ClientClosedError, NotSentError
 from asyncapi.policies.breaker import CircuitBreaker, State
 from asyncapi.policies.fairness import Order
 from asyncapi.policies.keys import KeyRing
@@ -112,52 +113,7 @@ class Endpoint:
         self.worker = Worker(self)
         self.batcher = Batcher(self, parts.batch)
 
-    # --- granting -----------------------------------------------------------------------------
-
-    def wait(self, call: Call, now: float) -> float:
-        """Seconds until ``call`` could be granted as far as is known: 0.0 is now, infinity is
-        "when something is released". Every station is asked, none is taken from."""
-        if self.semaphore.locked():
-            return math.inf
-        return (
-            self.breaker.wait(now)
-            or max(0.0, self.cool_until - now)
-            or self.keys.wait(now, call.options.key, call.options.user)
-        )
-
-    def wait_for_any(self, now: float) -> float:
-        """The same for a call that may use any key that is not reserved."""
-        return self.breaker.wait(now) or max(0.0, self.cool_until - now)
-
-    def grant(self, call: Call, now: float) -> Lease:
-        """Take everything at once, only after ``wait`` returned 0.0."""
-        self.semaphore.acquire_nowait()
-        permit = self.breaker.take(now)
-        key = self.keys.take(now, call.options.key, call.options.user)
-        self.paced = False
-        call.queue_s += now - call.entered
-        call.key = key.name
-        if self.detail:
-            self.emit(
-                LimitGranted(
-                    endpoint=self.name,
-                    request_id=call.id,
-                    key=key.name,
-                    queue_wait_s=now - call.entered,
-                    in_flight=self.semaphore.in_flight,
-                )
-            )
-        return Lease(call, permit, key, now)
-
-    def unhindered(self, call: Call, now: float) -> bool:
-        """Whether nothing is in the way of ``call``: nobody waits, and every station lets it through."""
-        return (
-            self.pace is None
-            and not self.closed
-            and (call.deadline is None or now < call.deadline)
-            and self.queue.empty()
-            and self.wait(call, now) == 0.0
-        )
+    # --- admitting ----------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:
@@ -174,10 +130,10 @@ class Endpoint:
         if not call.sequence:
             self._sequence += 1
             call.sequence = self._sequence
-        if self.unhindered(call, now):
-            return self.grant(call, now)
-        self.admit(call, now)
-        waiter = self._enqueue(call)
+        decision = self.admit(call, now)
+        if isinstance(decision, Lease):
+            return decision
+        waiter = self._enqueue(call, decision)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -188,11 +144,48 @@ class Endpoint:
                 self.leave(call)
             raise
 
-    def admit(self, call: Call, now: float) -> None:
-        """Refuse at once what can't or may not be served; the message says when to come back."""
-        refusal = refusals.refusal(self, call, now)
-        if refusal is None:
-            return
+    def admit(self, call: Call, now: float) -> Lease | Wait:
+        """A newcomer's lease, or what it has to wait for. What can't or may not be served is refused
+        at once; the message says when to come back.
+
+        Raises:
+            NotSentError: Refused; which subclass says why.
+        """
+        decision: Decision
+        if self.closed:
+            decision = refusals.closed()
+        else:
+            decision = decide(self, call, now, self.pace is not None or not self.queue.empty())
+            if isinstance(decision, Lease):
+                return decision
+            if isinstance(decision, Wait):
+                if call.attempts or not self.queue.full():
+                    return decision
+                decision = refusals.queue_full(self)
+        raise self.refused(call, decision)
+
+    def grant(self, call: Call, now: float) -> Lease:
+        """Take everything at once; every station has said that it may be taken."""
+        self.semaphore.acquire_nowait()
+        permit = self.breaker.take(now)
+        key = self.keys.take(now, call.options.key, call.options.user)
+        waited = now - call.entered
+        call.queue_s += waited
+        call.key = key.name
+        if self.detail:
+            self.emit(
+                LimitGranted(
+                    endpoint=self.name,
+                    request_id=call.id,
+                    key=key.name,
+                    queue_wait_s=waited,
+                    in_flight=self.semaphore.in_flight,
+                )
+            )
+        return Lease(call, permit, key, now)
+
+    def refused(self, call: Call, refusal: NotSentError) -> AsyncAPIError:
+        """Tell that ``call`` is refused: what it ends with."""
         self.emit(
             QueueRefused(
                 endpoint=self.name,
@@ -202,9 +195,9 @@ class Endpoint:
             )
         )
         # A call that was sent before ends with what the service said, not with our refusal to go on.
-        raise call.last_error or refusal
+        return call.last_error or refusal
 
-    def _enqueue(self, call: Call) -> asyncio.Future[Lease]:
+    def _enqueue(self, call: Call, wait: Wait) -> asyncio.Future[Lease]:
         options = call.options
         tag = self.order.enter(options.tenant, options.priority, call.cost)
         if call.attempts:
@@ -222,6 +215,7 @@ class Endpoint:
                     request_id=call.id,
                     priority=options.priority.name,
                     waiting=self.queue.qsize(),
+                    waits_for=wait.station,
                 )
             )
         return waiter

@@ -50,12 +50,14 @@ class RouteMoved(Event, frozen=True, kw_only=True, gc=False):
 
 
 class QueueEntered(Event, frozen=True, kw_only=True, gc=False):
-    """A call waits for its lease."""
+    """A call waits for its lease, first of all for a station: "queue" (others come first), "limit",
+    "breaker", "rate" or "key"."""
 
     name: ClassVar[str] = "asyncapi.queue_entered"
     detail: ClassVar[bool] = True
     priority: str
     waiting: int
+    waits_for: str = "queue"
 
 
 class QueueRefused(Event, frozen=True, kw_only=True, gc=False):

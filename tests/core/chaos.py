@@ -29,6 +29,7 @@ from asyncapi import (
     Timeout,
 )
 from asyncapi._core.call import Call
+from asyncapi._core.lease import Lease
 from asyncapi._core.worker import Worker
 from asyncapi.testing import virtual_time
 from asyncapi.testing.scripted import ScriptedTransport, Step, fail, hang, reply, stream
@@ -269,11 +270,11 @@ def run(seed: int, calls: int, *, shuffle: float = 0.2) -> Outcome:
     world = World(seed, calls)
     grant = Worker._grant
 
-    def striking(worker: Worker, call: Call, now: float) -> None:
+    def striking(worker: Worker, call: Call, now: float, lease: Lease) -> None:
         early = world.random.random() < 0.5
         if early:
             world.strike(call)
-        grant(worker, call, now)
+        grant(worker, call, now, lease)
         if not early:
             world.strike(call)
 
