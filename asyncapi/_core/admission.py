@@ -8,7 +8,7 @@ else nothing is taken. There is no await in here, so nobody sees half of it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
 from asyncapi._core import refusals
 from asyncapi._core.lease import Lease
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BEHIND", "LOCKED", "Decision", "Wait", "decide"]
 
 
+@final
 class Wait(NamedTuple):
     """Not yet: after so many ``seconds`` (infinity: when something is released) it is worth asking again.
 

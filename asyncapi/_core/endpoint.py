@@ -131,7 +131,7 @@ class Endpoint:
             self._sequence += 1
             call.sequence = self._sequence
         decision = self.admit(call, now)
-        if isinstance(decision, Lease):
+        if type(decision) is Lease:
             return decision
         waiter = self._enqueue(call, decision)
         try:
@@ -156,9 +156,9 @@ class Endpoint:
             decision = refusals.closed()
         else:
             decision = decide(self, call, now, self.pace is not None or not self.queue.empty())
-            if isinstance(decision, Lease):
+            if type(decision) is Lease:
                 return decision
-            if isinstance(decision, Wait):
+            if type(decision) is Wait:
                 if call.attempts or not self.queue.full():
                     return decision
                 decision = refusals.queue_full(self)

@@ -6,9 +6,9 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from asyncapi._core.admission import BEHIND, decide
+from asyncapi._core.admission import BEHIND, Wait, decide
 from asyncapi._core.lease import Lease
-from asyncapi.errors import AsyncAPIError, NotSentError
+from asyncapi.errors import AsyncAPIError
 from asyncapi.policies.verdict import IGNORED
 
 if TYPE_CHECKING:
@@ -54,15 +54,12 @@ class Worker:
                 wake = math.inf
                 continue
             call, now = queue.head(), endpoint.clock()
-            if call.waiter is None or call.waiter.done():
-                endpoint.leave(call)  # cancelled, and its task has not run yet: it has left all the same
-                continue
             decision = decide(endpoint, call, now, endpoint.pace is not None and not endpoint.paced)
-            if isinstance(decision, Lease):
+            if type(decision) is Lease:
                 self._grant(call, now, decision)
             elif not call.waiting:
                 continue  # a probe hung, the breaker opened on being asked, and refused it
-            elif isinstance(decision, NotSentError):
+            elif type(decision) is not Wait:
                 endpoint.reject(call, endpoint.refused(call, decision))
             elif decision.station == "key" and call.choosy:
                 queue.set_aside(queue.get_nowait())
@@ -76,6 +73,7 @@ class Worker:
         """The head leaves the queue with its lease."""
         endpoint, waiter = self._endpoint, call.waiter
         if waiter is None or waiter.done():
+            # Cancelled, and its task has not run yet: it has left all the same.
             endpoint.leave(call)
             endpoint.settle(lease, IGNORED)
             return
