@@ -199,16 +199,16 @@ class Client(Verbs):
         """The same through a route: the first target that answers."""
         way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
 
-        async def attempt(target: str, last: bool) -> Response:
-            return await perform(way.call(target, last))
+        async def attempt(target: str, patient: bool) -> Response:
+            return await perform(way.call(target, patient))
 
-        return await first_that_answers(way.targets, attempt, way.moved)
+        return await first_that_answers(way, attempt)
 
     def _stream(self, request: Request, options: CallOptions) -> Stream[Any]:
         if request.model not in self._routes:
             return Stream(self._call(request, options))
         way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
-        return RoutedStream(way.targets, lambda target, last: Stream(way.call(target, last)), way.moved)
+        return RoutedStream(way, lambda target, patient: Stream(way.call(target, patient)))
 
     def _call(self, request: Request, options: CallOptions) -> Call:
         merged = cast(CallOptions, {**self._options, **options}) if options else self._options

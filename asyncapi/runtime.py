@@ -19,6 +19,7 @@ from asyncapi._core.call import Call, Options
 from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
+from asyncapi._core.learning import Learner
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
 from asyncapi.backends.completed import completed
@@ -46,7 +47,9 @@ class CallOptions(TypedDict, total=False):
 
     ``timeout`` is a ``Timeout``, or seconds in total, or None for no limit in total. ``key`` pins the
     call to the key of that name, ``user`` prefers the keys reserved for that user, ``tenant`` is the
-    flow that shares the queue fairly with others, ``tag`` a label in the statistics.
+    flow that shares the queue fairly with others, ``tag`` a label in the statistics. Calls of one
+    ``session`` go to the same key, and on a route that shares its load to the same target, whose prompt
+    cache knows them, while that has room.
     """
 
     priority: Priority
@@ -56,6 +59,7 @@ class CallOptions(TypedDict, total=False):
     user: str | None
     tenant: str
     tag: str
+    session: str
     on_open: OnOpen | None
 
 
@@ -85,6 +89,7 @@ class Runtime:
         self._transport = transport
         self._environment = environment
         self.random = random.Random(seed)
+        self.learned: set[str] = set()  # endpoints that a route chooses by what their attempts teach
         self._own = {backend.name: completed(backend) for backend in backends}
         self._given = bool(given.endpoints)
         self._settings: dict[str, Endpoint] = {}
@@ -140,12 +145,6 @@ class Runtime:
         """
         endpoint = self.endpoint(request.model.partition(":")[0])
         return endpoint.name, max(endpoint.semaphore.limit.value, endpoint.queue.bound)
-
-    def load(self, target: str) -> float:
-        """What is under way and waiting for a target's endpoint, here and there, as a share of its limit."""
-        endpoint = self.endpoint(target.partition(":")[0])
-        work = endpoint.semaphore.in_flight + endpoint.queue.qsize() + endpoint.waiting_there
-        return work / endpoint.semaphore.limit.value
 
     def bind(self) -> None:
         """Belong to the running loop, or say that another one has it."""
@@ -231,7 +230,9 @@ class Runtime:
                 backend=backend,
                 transport=self._transport_for(backend.service),
                 base_url=settings.base_url,
-                keys=KeyRing(keys or [KeyState("", headers=self._headers(settings))], settings.strategy),
+                keys=KeyRing(
+                    keys or [KeyState("", headers=self._headers(settings))], settings.strategy, self.random
+                ),
                 limit=limit_of(settings.limit),
                 order=Strict() if settings.strict else Fair(),
                 queue_size=settings.queue_size,
@@ -246,6 +247,7 @@ class Runtime:
                 deadlines=self._deadlines,
                 detail=any(hook.detail for hook in self._hooks),
                 pace=_pace(settings.requests_per_second),
+                learner=Learner() if name in self.learned or settings.strategy == "adaptive" else None,
             )
         )
 

@@ -226,11 +226,13 @@ def routes_page() -> str:
         "[`Client`](client.md#client) as `routes`, or stands in [the file](configuration.md#the-file) under "
         "`[routes.NAME]`.",
         describe(config.Route),
+        describe(config.Outliers),
         "## When a call moves on\n\nBy the error that the target's call ended with, its own retries behind "
         "it. A stream moves on only before its first chunk.",
         table(("error", "next target"), rows),
         "## What is told\n\nThe event [`asyncapi.route_moved`](events.md#routemoved) for every move, and, "
-        "on the error that the caller gets, a note about each target before.",
+        "on the error that the caller gets, a note about each target before. "
+        "[`asyncapi.route_ejected`](events.md#routeejected) for every target that is left out as an outlier.",
     )
 
 

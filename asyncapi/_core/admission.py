@@ -73,6 +73,8 @@ def _hindered(
         return refusals.circuit_open(endpoint, now)
     if key_s == math.inf:
         return refusals.no_key(endpoint, call, now)
+    if not call.patient and (rest := endpoint.rest(call, now)):
+        return refusals.resting(endpoint, rest)
     wait = earliest = max(breaker_s, cool_s, key_s)
     if endpoint.breaker.state is State.HALF_OPEN:
         # That is when a probe counts as hung. It may come back, and let others go, at any time before.

@@ -280,6 +280,7 @@ class Batcher:
             key=first.options.key,
             user=first.options.user,
             tenant=first.options.tenant,
+            session=first.options.session,
             on_open="wait" if any(call.on_open == "wait" for call in calls) else "fail",
         )
         call = Call(self._endpoint, merged, options, first.id)

@@ -17,6 +17,7 @@ from asyncapi._core.admission import Decision, Wait, decide
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
+from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
@@ -71,6 +72,7 @@ class Parts(msgspec.Struct, kw_only=True):
     detail: bool
     deadlines: Deadlines
     pace: AsyncLimiter | None = None
+    learner: Learner | None = None
 
 
 class Endpoint:
@@ -79,7 +81,7 @@ class Endpoint:
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
     ``budget``; ``typical_s`` (running mean of good attempts' time); what the service said is
-    ``waiting_there``; the ``worker``; the ``tasks``; ``closed``.
+    ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the ``tasks``; ``closed``.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -88,7 +90,7 @@ class Endpoint:
         self.transport = parts.transport
         self.base_url = parts.base_url
         self.request_id_header = parts.backend.service.request_id_header
-        self.waiting_there = 0.0
+        self.waiting_there = self.waiting_told = 0.0
         self.timeout = parts.timeout
         self.on_open: OnOpen = parts.on_open
         self.clock = parts.clock
@@ -99,6 +101,7 @@ class Endpoint:
         self.retry = parts.retry
         self.budget = parts.budget
         self.pace = parts.pace
+        self.learner = parts.learner
         self.paced = False
         self.cool_until = -math.inf
         self.typical_s = 0.0
@@ -114,6 +117,10 @@ class Endpoint:
         self.batcher = Batcher(self, parts.batch)
 
     # --- admitting ----------------------------------------------------------------------------
+
+    def rest(self, call: Call, now: float) -> float:
+        """Seconds for which the service asked to be left alone, by every key that ``call`` may use."""
+        return max(0.0, self.cool_until - now) or self.keys.rest(now, call.options.key, call.options.user)
 
     @property
     def idle(self) -> bool:
@@ -168,7 +175,8 @@ class Endpoint:
         """Take everything at once; every station has said that it may be taken."""
         self.semaphore.acquire_nowait()
         permit = self.breaker.take(now)
-        key = self.keys.take(now, call.options.key, call.options.user)
+        options = call.options
+        key = self.keys.take(now, options.key, options.user, options.session)
         waited = now - call.entered
         call.queue_s += waited
         call.key = key.name
@@ -282,6 +290,8 @@ class Endpoint:
                     service_s=took,
                 )
             )
+            if self.learner is not None:
+                self.learner.settled(lease, verdict, took, retry_after, now)
         else:
             key.give_back()
         self.worker.kick()

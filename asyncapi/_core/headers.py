@@ -25,6 +25,7 @@ def observe(lease: Lease, headers: Mapping[str, str]) -> None:
     if load is not None and (told := headers.get(load.header)) is not None:
         found = re.search(load.pattern, told)
         endpoint.waiting_there = float(found[1]) if found else 0.0
+        endpoint.waiting_told = endpoint.clock()
 
 
 def _number(text: str | None) -> float | None:

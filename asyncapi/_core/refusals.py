@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.endpoint import Endpoint
 
-__all__ = ["circuit_open", "closed", "no_key", "queue_full", "too_late"]
+__all__ = ["circuit_open", "closed", "no_key", "queue_full", "resting", "too_late"]
 
 
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
@@ -44,6 +44,13 @@ def no_key(endpoint: Endpoint, call: Call, now: float) -> NoKeyAvailableError:
         f"every key of {endpoint.name} that may be used is parked: {names}; nothing was sent; "
         f"the next is tried again in {rest:.3g} s, or at once after keys.restore(name)",
         retry_after=rest,
+    )
+
+
+def resting(endpoint: Endpoint, rest: float) -> NoKeyAvailableError:
+    """The service asked for rest, and the call has somewhere else to go."""
+    return NoKeyAvailableError(
+        f"{endpoint.name} asked to be left alone for {rest:.3g} s: nothing was sent", retry_after=rest
     )
 
 

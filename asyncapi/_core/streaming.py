@@ -158,7 +158,10 @@ class Stream(Generic[R]):
                 if delay is None:
                     raise
             else:
-                call.first_token_s = endpoint.clock() - lease.granted
+                now = endpoint.clock()
+                call.first_token_s = now - lease.granted
+                if endpoint.learner is not None:
+                    endpoint.learner.first_token(lease, call.first_token_s, now)
                 if self._response is not None:
                     self._release(OK)  # it all came in one piece
                 return

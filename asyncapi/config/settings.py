@@ -44,7 +44,7 @@ __all__ = [
     "Timeout",
 ]
 
-KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted"]
+KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted", "adaptive"]
 OnOpen: TypeAlias = Literal["fail", "wait"]
 Adaptive: TypeAlias = Literal["adaptive"]
 
@@ -233,7 +233,12 @@ Headers: TypeAlias = Annotated[Mapping[str, str], msgspec.Meta(description="a ta
 
 
 class KeyPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several keys for one endpoint and how to choose among them. An empty pool: those in the environment."""
+    """Several keys for one endpoint and how to choose among them. An empty pool: those in the environment.
+
+    ``strategy`` "round_robin" gives each its turn, "weighted" as often as its weight says, "least_loaded"
+    takes the one with the least under way, and "adaptive" the better of two that chance draws: by what is
+    under way, how long answers take, failures, and what the service says is left of the key's requests.
+    """
 
     pool: Pool = ()
     strategy: KeyStrategy = "round_robin"

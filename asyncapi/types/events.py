@@ -24,6 +24,7 @@ __all__ = [
     "QueueEntered",
     "QueueRefused",
     "RetryScheduled",
+    "RouteEjected",
     "RouteMoved",
     "TransportSent",
     "VerdictGiven",
@@ -47,6 +48,16 @@ class RouteMoved(Event, frozen=True, kw_only=True, gc=False):
     route: str
     to: str
     error: str
+
+
+class RouteEjected(Event, frozen=True, kw_only=True, gc=False):
+    """A target of a route fails when the others don't: for ``seconds_s`` it is tried only after them."""
+
+    name: ClassVar[str] = "asyncapi.route_ejected"
+    route: str
+    target: str
+    reason: str
+    seconds_s: float
 
 
 class QueueEntered(Event, frozen=True, kw_only=True, gc=False):
