@@ -187,12 +187,16 @@ def _rest(endpoint: Endpoint, now: float) -> float:
 
 
 class Way:
-    """One request on its route: the same id and the same deadline at every target."""
+    """One request on its route: the same id and the same deadline at every target.
+
+    State: ``_begun``, whether a target was asked: then a client that drains lets it go on to the next.
+    """
 
     def __init__(
         self, runtime: Runtime, request: Request, options: CallOptions, targets: Sequence[str]
     ) -> None:
         self.targets = targets
+        self._begun = False
         self._runtime = runtime
         self._request = request
         self._options: CallOptions = {**options, "request_id": options.get("request_id") or runtime.new_id()}
@@ -204,7 +208,8 @@ class Way:
     def call(self, target: str, patient: bool) -> Call:
         """The call to one target. Only a patient one waits for a service that rests, or its breaker."""
         request = msgspec.structs.replace(self._request, model=target)
-        call = self._runtime.call(request, self._options)
+        call = self._runtime.call(request, self._options, admitted=self._begun)
+        self._begun = True
         if self._deadline is not None:
             call.deadline = self._deadline
         call.patient = patient

@@ -129,6 +129,11 @@ class Batcher:
                 self._withdraw(item)
         return strategy.join(answers)
 
+    def flush(self) -> None:
+        """Whoever still gathers goes now."""
+        for key in list(self._open):
+            self._close(key, "drain")
+
     def drop(self, error: AsyncAPIError) -> None:
         """Whoever still gathers gets ``error``."""
         for group in list(self._open.values()):

@@ -14,6 +14,7 @@ import msgspec
 
 from asyncapi._core import refusals
 from asyncapi._core.admission import Decision, Wait, decide
+from asyncapi._core.backoff import Backoff
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
@@ -81,7 +82,9 @@ class Endpoint:
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
     ``budget``; ``typical_s`` (running mean of good attempts' time); what the service said is
-    ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the ``tasks``; ``closed``.
+    ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the ``tasks``; who waits in
+    ``backoff``; how many ``calls`` are under way, from entry to end, and whom to tell when none is
+    (``on_rest``, once it drains); ``closed``.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -113,6 +116,9 @@ class Endpoint:
         self._sequence = 0
         self._foremost = {priority: self._tag_alone(priority) for priority in Priority}
         self.tasks = Tasks()
+        self.backoff = Backoff()
+        self.calls = 0
+        self.on_rest: Callable[[], None] | None = None
         self.worker = Worker(self)
         self.batcher = Batcher(self, parts.batch)
 
@@ -312,10 +318,16 @@ class Endpoint:
 
     # --- closing ------------------------------------------------------------------------------
 
+    def drain(self, on_rest: Callable[[], None]) -> None:
+        """No newcomers from now on; ``on_rest`` is called when no call is under way any more."""
+        self.on_rest = on_rest
+        self.batcher.flush()
+
     async def aclose(self) -> None:
         """Refuse what waits, stop the worker and every other task."""
         self.closed = True
         self.batcher.drop(ClientClosedError("the client was closed while the call was gathered"))
         for call in self.queue.calls():
             self.reject(call, ClientClosedError("the client was closed while the call waited"))
+        self.backoff.end()
         await self.tasks.aclose()

@@ -33,6 +33,7 @@ E = TypeVar("E", bound=BaseException)
 async def perform(call: Call) -> Response:
     """A call from its entry to its one end: an answer, an error, or a cancellation."""
     endpoint = call.endpoint
+    endpoint.calls += 1
     try:
         with endpoint.deadlines.within(call.deadline) as deadline:
             if endpoint.batcher.takes(call.request):
@@ -66,7 +67,7 @@ async def attempts(call: Call) -> Response:
             endpoint.settle(lease, OK, response=response)  # verdict, stats
             return response
         if delay:
-            await asyncio.sleep(delay)
+            await endpoint.backoff.sleep(delay)
 
 
 def outgoing(lease: Lease) -> Outgoing:
@@ -181,11 +182,15 @@ def fail(call: Call, error: E) -> E:
 
 
 def _finished(call: Call, outcome: str, total_s: float, usage: Usage | None) -> None:
-    call.endpoint.emit(
+    endpoint = call.endpoint
+    endpoint.calls -= 1
+    if endpoint.on_rest is not None and not endpoint.calls:
+        endpoint.on_rest()
+    endpoint.emit(
         CallFinished(
-            endpoint=call.endpoint.name,
+            endpoint=endpoint.name,
             request_id=call.id,
-            backend=call.endpoint.backend.name,
+            backend=endpoint.backend.name,
             operation=call.request.operation,
             model=call.request.model,
             key=call.key,

@@ -18,7 +18,7 @@ from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, suc
 from asyncapi._core.settling import failed, lost
 from asyncapi._core.watch import Watch
 from asyncapi.abc import StreamDecoder, WireStream
-from asyncapi.errors import AsyncAPIError, ConfigError, StreamInterruptedError
+from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, StreamInterruptedError
 from asyncapi.policies.verdict import IGNORED, OK, Judgement
 from asyncapi.types.responses import Chunk, Response
 from asyncapi.types.wire import WireResponse
@@ -39,14 +39,17 @@ class Stream(Generic[R]):
         StreamInterruptedError: The stream ended without its dialect's proof of completion; ``partial``
             is the response so far, ``__cause__`` what happened.
 
+    ``admitted``: it goes on with what was begun, so that a client that drains lets it in.
+
     State: the ``_lease`` while it is held, the ``_wire`` and ``_decoder`` of the attempt, chunks that
     are ``_ready``, the whole ``_response`` once there, ``_entered``, ``_ended`` (counted), the ``_error``
     that ended it, the ``_watch`` over silence; wire, watch and decoder once more as ``_parts``, in one
     piece for the reader.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, admitted: bool = False) -> None:
         self._call = call
+        self._admitted = admitted
         self._lease: Lease | None = None
         self._wire: WireStream | None = None
         self._decoder: StreamDecoder | None = None
@@ -78,7 +81,10 @@ class Stream(Generic[R]):
         if self._entered:
             raise ConfigError("a stream can be entered once: ask client.stream(...) for another one")
         self._entered = True
+        call.endpoint.calls += 1
         try:
+            if call.endpoint.on_rest is not None and not self._admitted:
+                raise ClientClosedError("the client is closing: nothing was sent")
             with call.endpoint.deadlines.within(call.deadline) as deadline:
                 await self._attempts()
         except TimeoutError as error:
@@ -166,7 +172,7 @@ class Stream(Generic[R]):
                     self._release(OK)  # it all came in one piece
                 return
             if delay:
-                await asyncio.sleep(delay)
+                await endpoint.backoff.sleep(delay)
 
     async def _begin(self, lease: Lease) -> None:
         call, backend = self._call, self._call.endpoint.backend

@@ -211,7 +211,9 @@ class World:
                 await asyncio.sleep(moment - loop.time())
             if closing is not None and moment > closing:
                 closing = None
-                await self.client.aclose()
+                drained = self.client.aclose(drain=rng.choice((0.0, 0.05, 5.0)))
+                self.tasks["closing"] = asyncio.ensure_future(drained)
+                await asyncio.sleep(0)
             self.begin(f"c{i}")
             if i % 50 == 0:
                 self.check()
@@ -227,7 +229,7 @@ class World:
 
     def check(self) -> None:
         """What holds at every moment."""
-        endpoint = core(self.client) if not self.client._runtime._closed else None
+        endpoint = core(self.client) if not self.client._runtime._shutdown.closed else None
         if endpoint is None:
             return
         queue, calls = endpoint.queue, list(endpoint.queue.calls())
