@@ -24,7 +24,7 @@ from asyncapi.types.responses import Response, Served, Timings
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import Outgoing, WireResponse
 
-__all__ = ["attempts", "deadline_error", "fail", "outgoing", "perform", "succeed", "within"]
+__all__ = ["attempts", "deadline_error", "fail", "outgoing", "perform", "succeed", "within_first_byte"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -33,7 +33,6 @@ E = TypeVar("E", bound=BaseException)
 async def perform(call: Call) -> Response:
     """A call from its entry to its one end: an answer, an error, or a cancellation."""
     endpoint = call.endpoint
-    endpoint.calls += 1
     try:
         with endpoint.deadlines.within(call.deadline) as deadline:
             if endpoint.batcher.takes(call.request):
@@ -67,7 +66,7 @@ async def attempts(call: Call) -> Response:
             endpoint.settle(lease, OK, response=response)  # verdict, stats
             return response
         if delay:
-            await endpoint.backoff.sleep(delay)
+            await asyncio.sleep(delay)
 
 
 def outgoing(lease: Lease) -> Outgoing:
@@ -109,7 +108,7 @@ async def exchange(lease: Lease, request: Outgoing) -> WireResponse:
     transport = call.endpoint.transport
     if call.timeout.first_byte is None:
         return await transport.send(request)
-    stream = await within(call, call.timeout.first_byte, "byte", transport.open(request))
+    stream = await within_first_byte(call, transport.open(request))
     try:
         return WireResponse(status=stream.status, headers=stream.headers, body=await read_all(stream))
     finally:
@@ -124,17 +123,17 @@ async def read_all(stream: WireStream) -> bytes:
     return b"".join(pieces)
 
 
-async def within(call: Call, seconds: float | None, first: str, awaitable: Awaitable[T]) -> T:
-    """Await it for as long as the service may take to its first byte, or token."""
-    if seconds is None:
-        return await awaitable
+async def within_first_byte(call: Call, awaitable: Awaitable[T]) -> T:
+    """Await it for as long as the service may take to its first byte."""
     try:
-        async with asyncio.timeout(seconds) as timeout:
+        async with asyncio.timeout(call.timeout.first_byte) as timeout:
             return await awaitable
     except TimeoutError:
         if not timeout.expired():
             raise
-        raise ReadTimeoutError(f"{call.endpoint.name} sent no first {first} within {seconds} s") from None
+        raise ReadTimeoutError(
+            f"{call.endpoint.name} sent no first byte within {call.timeout.first_byte} s"
+        ) from None
 
 
 def decode(call: Call, reply: WireResponse) -> Response:
@@ -182,15 +181,11 @@ def fail(call: Call, error: E) -> E:
 
 
 def _finished(call: Call, outcome: str, total_s: float, usage: Usage | None) -> None:
-    endpoint = call.endpoint
-    endpoint.calls -= 1
-    if endpoint.on_rest is not None and not endpoint.calls:
-        endpoint.on_rest()
-    endpoint.emit(
+    call.endpoint.emit(
         CallFinished(
-            endpoint=endpoint.name,
+            endpoint=call.endpoint.name,
             request_id=call.id,
-            backend=endpoint.backend.name,
+            backend=call.endpoint.backend.name,
             operation=call.request.operation,
             model=call.request.model,
             key=call.key,

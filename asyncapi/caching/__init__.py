@@ -9,6 +9,9 @@
     sqlite.py   a store in one file, shared by processes
     exact.py    the exact cache: keys, store and age together
     opening.py  from settings to a cache
+    guard.py    whether two texts may get the same answer, by their words
+    reading.py  what the guard sees of a text
+    words.py    its tables
 
 Nothing here schedules: the core asks, and sends where the answer is not there.
 """

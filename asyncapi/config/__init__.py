@@ -5,7 +5,6 @@
     settings.py     the frozen settings: Endpoint, Key, Retry, Breaker, ...
     cache.py        those of the cache, and prices
     profiles.py     the defaults by one word: balanced, high-throughput, high-reliability, low-resource
-    route.py        the settings of routes: Route, Outliers
     load.py         asyncapi.toml -> Settings
     environment.py  ASYNCAPI_* variables
     layers.py       which source wins: Python, environment, TOML, profile
@@ -19,10 +18,9 @@ from asyncapi.config.cache import Cache, Price, SingleFlight
 from asyncapi.config.discovery import Discovery, discover, survey
 from asyncapi.config.environment import unknown_variables
 from asyncapi.config.keys import ResolvedKey
-from asyncapi.config.load import Settings, find, load, read
+from asyncapi.config.load import Route, Settings, find, load, read
 from asyncapi.config.profiles import PROFILES, Profile, profile
 from asyncapi.config.resolve import Resolved, resolve
-from asyncapi.config.route import Outliers, Route
 from asyncapi.config.settings import (
     AIMD,
     Batch,
@@ -50,7 +48,6 @@ __all__ = [
     "KeyPool",
     "KeyStrategy",
     "OnOpen",
-    "Outliers",
     "Price",
     "Profile",
     "Resolved",

@@ -104,9 +104,7 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for, ``ejections`` how often
-    a route left a model of it out.
-    """
+    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for."""
 
     backend: str = ""
     calls: Calls = Calls()
@@ -119,7 +117,6 @@ class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
     peak_in_flight: int = 0
     limit: int = 0
     breaker: BreakerStatistics = BreakerStatistics()
-    ejections: int = 0
     batches: Batches = Batches()
     keys: Mapping[str, KeyStatistics] = {}
     models: Mapping[str, ModelStatistics] = {}
