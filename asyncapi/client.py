@@ -103,9 +103,26 @@ class Client(Verbs):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Refuse what waits, stop every task, close every connection. Idempotent."""
-        await self._runtime.aclose()
+    async def aclose(self, *, drain: float = 0.0) -> None:
+        """Stop every task and close every connection. Idempotent.
+
+        New calls are refused from the first moment. With ``drain``, what is under way (gathering, waiting,
+        in flight, between two attempts) may go on; batches leave at once. When everything has ended, or
+        the time is over, the rest is ended: calls that wait get ``ClientClosedError``, calls in flight
+        ``ConnectionLostError`` (streams ``StreamInterruptedError`` with what arrived). A ``transport`` that
+        you gave stays open, and calls in flight on it go on.
+
+        Whoever cancels this, or closes again without ``drain``, ends the waiting: it closes now.
+
+        Args:
+            drain: How long to let calls finish, in seconds; ``math.inf`` until the last one has.
+
+        Raises:
+            ConfigError: ``drain`` is negative, or not a number.
+        """
+        if not drain >= 0.0:
+            raise ConfigError(f"drain: expected 0 seconds or more, got {drain}")
+        await self._runtime.aclose(drain)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Client:
         """The same client with other defaults for its calls; it shares everything else."""
@@ -199,16 +216,16 @@ class Client(Verbs):
         """The same through a route: the first target that answers."""
         way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
 
-        async def attempt(target: str, last: bool) -> Response:
-            return await perform(way.call(target, last))
+        async def attempt(target: str, patient: bool) -> Response:
+            return await perform(way.call(target, patient))
 
-        return await first_that_answers(way.targets, attempt, way.moved)
+        return await first_that_answers(way, attempt)
 
     def _stream(self, request: Request, options: CallOptions) -> Stream[Any]:
         if request.model not in self._routes:
             return Stream(self._call(request, options))
         way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
-        return RoutedStream(way.targets, lambda target, last: Stream(way.call(target, last)), way.moved)
+        return RoutedStream(way, lambda target, patient: Stream(way.call(target, patient), admitted=True))
 
     def _call(self, request: Request, options: CallOptions) -> Call:
         merged = cast(CallOptions, {**self._options, **options}) if options else self._options

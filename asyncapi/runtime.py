@@ -19,6 +19,8 @@ from asyncapi._core.call import Call, Options
 from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
+from asyncapi._core.learning import Learner
+from asyncapi._core.shutdown import Shutdown
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
 from asyncapi.backends.completed import completed
@@ -46,7 +48,9 @@ class CallOptions(TypedDict, total=False):
 
     ``timeout`` is a ``Timeout``, or seconds in total, or None for no limit in total. ``key`` pins the
     call to the key of that name, ``user`` prefers the keys reserved for that user, ``tenant`` is the
-    flow that shares the queue fairly with others, ``tag`` a label in the statistics.
+    flow that shares the queue fairly with others, ``tag`` a label in the statistics. Calls of one
+    ``session`` go to the same key, and on a route that shares its load to the same target, whose prompt
+    cache knows them, while that has room.
     """
 
     priority: Priority
@@ -56,6 +60,7 @@ class CallOptions(TypedDict, total=False):
     user: str | None
     tenant: str
     tag: str
+    session: str
     on_open: OnOpen | None
 
 
@@ -66,7 +71,7 @@ class Runtime:
     """What a client and its views share.
 
     State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` and the ``_transports``
-    needed so far; ``_count`` for request ids; ``_closed``.
+    needed so far; ``_count`` for request ids; ``_ending`` (no newcomers), and the ``_shutdown`` that follows.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Runtime:
         self._transport = transport
         self._environment = environment
         self.random = random.Random(seed)
+        self.learned: set[str] = set()  # endpoints that a route chooses by what their attempts teach
         self._own = {backend.name: completed(backend) for backend in backends}
         self._given = bool(given.endpoints)
         self._settings: dict[str, Endpoint] = {}
@@ -109,15 +115,20 @@ class Runtime:
         self._deadlines = Deadlines()
         self._prefix = f"req_{secrets.token_hex(6)}_"
         self._count = 0
-        self._closed = False
+        self._ending = False
+        self._shutdown = Shutdown(self.made, self._transports)
 
     # --- calls --------------------------------------------------------------------------------
 
-    def call(self, request: Request, options: CallOptions) -> Call:
-        """A call on its way: its endpoint found, its options applied, its id given."""
-        self.bind()
+    def call(self, request: Request, options: CallOptions, *, admitted: bool = False) -> Call:
+        """A call on its way: its endpoint found, its options applied, its id given.
+
+        ``admitted`` says that it goes on with what was begun: only a client that is closed refuses it.
+        """
+        if not admitted or self._shutdown.closed:
+            self.bind()
         name, colon, model = request.model.partition(":")
-        endpoint = self.made.get(name) or self.endpoint(name, request.model if not colon else "")
+        endpoint = self.made.get(name) or self.endpoint(name, request.model if not colon else "", admitted)
         if request.operation not in endpoint.backend.service.operations:
             raise unsupported_operation(endpoint.backend.name, request.operation)
         request = msgspec.structs.replace(request, model=model)
@@ -141,19 +152,14 @@ class Runtime:
         endpoint = self.endpoint(request.model.partition(":")[0])
         return endpoint.name, max(endpoint.semaphore.limit.value, endpoint.queue.bound)
 
-    def load(self, target: str) -> float:
-        """What is under way and waiting for a target's endpoint, here and there, as a share of its limit."""
-        endpoint = self.endpoint(target.partition(":")[0])
-        work = endpoint.semaphore.in_flight + endpoint.queue.qsize() + endpoint.waiting_there
-        return work / endpoint.semaphore.limit.value
-
     def bind(self) -> None:
         """Belong to the running loop, or say that another one has it."""
         loop = asyncio.get_running_loop()
-        if self._loop is loop and not self._closed:
+        if self._loop is loop and not self._ending:
             return
-        if self._closed:
-            raise ClientClosedError("the client is closed: nothing was sent; make a new one")
+        if self._ending:
+            state = "closed" if self._shutdown.closed else "closing"
+            raise ClientClosedError(f"the client is {state}: nothing was sent; make a new one")
         if self._loop is not None:
             raise ConfigError(
                 "this client belongs to another event loop; a client serves one loop: make one for each "
@@ -165,14 +171,17 @@ class Runtime:
 
     # --- endpoints ----------------------------------------------------------------------------
 
-    def endpoint(self, name: str, bare_model: str = "") -> CoreEndpoint:
+    def endpoint(self, name: str, bare_model: str = "", admitted: bool = False) -> CoreEndpoint:
         """The endpoint of that name, or the one with that backend, made if need be."""
         endpoint = self.made.get(name)
         if endpoint is None:
-            self.bind()
+            if not admitted:
+                self.bind()
             found = self._find(name, bare_model)
             endpoint = self.made.get(found) or self._make(found)
             self.made[found] = endpoint
+            if self._ending:
+                self._shutdown.joins(endpoint)
         return endpoint
 
     def _find(self, name: str, bare_model: str) -> str:
@@ -231,7 +240,9 @@ class Runtime:
                 backend=backend,
                 transport=self._transport_for(backend.service),
                 base_url=settings.base_url,
-                keys=KeyRing(keys or [KeyState("", headers=self._headers(settings))], settings.strategy),
+                keys=KeyRing(
+                    keys or [KeyState("", headers=self._headers(settings))], settings.strategy, self.random
+                ),
                 limit=limit_of(settings.limit),
                 order=Strict() if settings.strict else Fair(),
                 queue_size=settings.queue_size,
@@ -246,6 +257,7 @@ class Runtime:
                 deadlines=self._deadlines,
                 detail=any(hook.detail for hook in self._hooks),
                 pace=_pace(settings.requests_per_second),
+                learner=Learner() if name in self.learned or settings.strategy == "adaptive" else None,
             )
         )
 
@@ -298,13 +310,10 @@ class Runtime:
         now = self.clock()
         return self.collector.snapshot({name: _live(e, now) for name, e in self.made.items()})
 
-    async def aclose(self) -> None:
-        """Close endpoints, then transports."""
-        self._closed = True
-        for endpoint in self.made.values():
-            await endpoint.aclose()
-        for transport in self._transports.values():
-            await transport.aclose()
+    async def aclose(self, drain: float) -> None:
+        """Let what is under way end for ``drain`` seconds; then close endpoints, then transports."""
+        self._ending = True
+        await self._shutdown.aclose(drain)
 
 
 _DEFAULT = Options()

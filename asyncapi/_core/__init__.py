@@ -13,6 +13,9 @@ headers    what a reply says of its key and its service
 batcher    gathers compatible calls into one
 routing    several targets behind one name
 streaming  the same stations for a streamed answer
+watch      ends streams that are silent, slow or late
+backoff    where calls wait for their next attempt
 tasks      owner of every task
+shutdown   no newcomers, time to end, then everything is closed
 stages     the stations in order
 """

@@ -129,6 +129,11 @@ class Batcher:
                 self._withdraw(item)
         return strategy.join(answers)
 
+    def flush(self) -> None:
+        """Whoever still gathers goes now."""
+        for key in list(self._open):
+            self._close(key, "drain")
+
     def drop(self, error: AsyncAPIError) -> None:
         """Whoever still gathers gets ``error``."""
         for group in list(self._open.values()):
@@ -280,6 +285,7 @@ class Batcher:
             key=first.options.key,
             user=first.options.user,
             tenant=first.options.tenant,
+            session=first.options.session,
             on_open="wait" if any(call.on_open == "wait" for call in calls) else "fail",
         )
         call = Call(self._endpoint, merged, options, first.id)

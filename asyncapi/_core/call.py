@@ -23,7 +23,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller may say of a call, beside the request itself. None: as the endpoint says.
 
     ``key`` pins the call to the key of that name; ``user`` prefers keys reserved for that user;
-    ``tenant`` is the flow that the call is queued in, ``tag`` a label for statistics.
+    ``tenant`` is the flow that the call is queued in, ``tag`` a label for statistics, ``session`` what
+    is best served where it was served before.
     """
 
     priority: Priority = Priority.NORMAL
@@ -33,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     tenant: str = ""
     tag: str = ""
+    session: str = ""
     on_open: OnOpen | None = None
 
 
@@ -41,6 +43,9 @@ DEFAULT_OPTIONS = Options()
 
 class Call:
     """A request with everything that changes while it is under way.
+
+    ``patient``: whether it waits for a service that asked to be left alone; one with somewhere else to go
+    does not.
 
     State: ``wire`` (the encoded request), ``waiter`` (set while it waits in the queue; ``waiting``
     says so), ``entered``, ``tag``, ``sequence`` and ``cost`` (its place there), ``attempts`` sent
@@ -63,6 +68,7 @@ class Call:
         "last_error",
         "on_open",
         "options",
+        "patient",
         "queue_s",
         "request",
         "sequence",
@@ -80,6 +86,7 @@ class Call:
         self.id = call_id
         self.timeout = options.timeout or endpoint.timeout
         self.on_open = options.on_open or endpoint.on_open
+        self.patient = True
         self.created = endpoint.clock()
         total = self.timeout.total
         self.deadline = self.created + total if total is not None else None

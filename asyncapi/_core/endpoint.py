@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asyncapi._core import refusals
+from asyncapi._core.admission import Decision, Wait, decide
+from asyncapi._core.backoff import Backoff
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
+from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
@@ -24,7 +27,7 @@ from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
 from asyncapi.config import Batch, Breaker, OnOpen, Timeout
-from asyncapi.errors import AsyncAPIError, ClientClosedError
+from asyncapi.errors import AsyncAPIError, ClientClosedError, NotSentError
 from asyncapi.policies.breaker import CircuitBreaker, State
 from asyncapi.policies.fairness import Order
 from asyncapi.policies.keys import KeyRing
@@ -70,6 +73,7 @@ class Parts(msgspec.Struct, kw_only=True):
     detail: bool
     deadlines: Deadlines
     pace: AsyncLimiter | None = None
+    learner: Learner | None = None
 
 
 class Endpoint:
@@ -78,7 +82,9 @@ class Endpoint:
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
     ``budget``; ``typical_s`` (running mean of good attempts' time); what the service said is
-    ``waiting_there``; the ``worker``; the ``tasks``; ``closed``.
+    ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the ``tasks``; who waits in
+    ``backoff``; how many ``calls`` are under way, from entry to end, and whom to tell when none is
+    (``on_rest``, once it drains); ``closed``.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -87,7 +93,7 @@ class Endpoint:
         self.transport = parts.transport
         self.base_url = parts.base_url
         self.request_id_header = parts.backend.service.request_id_header
-        self.waiting_there = 0.0
+        self.waiting_there = self.waiting_told = 0.0
         self.timeout = parts.timeout
         self.on_open: OnOpen = parts.on_open
         self.clock = parts.clock
@@ -98,6 +104,7 @@ class Endpoint:
         self.retry = parts.retry
         self.budget = parts.budget
         self.pace = parts.pace
+        self.learner = parts.learner
         self.paced = False
         self.cool_until = -math.inf
         self.typical_s = 0.0
@@ -109,55 +116,17 @@ class Endpoint:
         self._sequence = 0
         self._foremost = {priority: self._tag_alone(priority) for priority in Priority}
         self.tasks = Tasks()
+        self.backoff = Backoff()
+        self.calls = 0
+        self.on_rest: Callable[[], None] | None = None
         self.worker = Worker(self)
         self.batcher = Batcher(self, parts.batch)
 
-    # --- granting -----------------------------------------------------------------------------
+    # --- admitting ----------------------------------------------------------------------------
 
-    def wait(self, call: Call, now: float) -> float:
-        """Seconds until ``call`` could be granted as far as is known: 0.0 is now, infinity is
-        "when something is released". Every station is asked, none is taken from."""
-        if self.semaphore.locked():
-            return math.inf
-        return (
-            self.breaker.wait(now)
-            or max(0.0, self.cool_until - now)
-            or self.keys.wait(now, call.options.key, call.options.user)
-        )
-
-    def wait_for_any(self, now: float) -> float:
-        """The same for a call that may use any key that is not reserved."""
-        return self.breaker.wait(now) or max(0.0, self.cool_until - now)
-
-    def grant(self, call: Call, now: float) -> Lease:
-        """Take everything at once, only after ``wait`` returned 0.0."""
-        self.semaphore.acquire_nowait()
-        permit = self.breaker.take(now)
-        key = self.keys.take(now, call.options.key, call.options.user)
-        self.paced = False
-        call.queue_s += now - call.entered
-        call.key = key.name
-        if self.detail:
-            self.emit(
-                LimitGranted(
-                    endpoint=self.name,
-                    request_id=call.id,
-                    key=key.name,
-                    queue_wait_s=now - call.entered,
-                    in_flight=self.semaphore.in_flight,
-                )
-            )
-        return Lease(call, permit, key, now)
-
-    def unhindered(self, call: Call, now: float) -> bool:
-        """Whether nothing is in the way of ``call``: nobody waits, and every station lets it through."""
-        return (
-            self.pace is None
-            and not self.closed
-            and (call.deadline is None or now < call.deadline)
-            and self.queue.empty()
-            and self.wait(call, now) == 0.0
-        )
+    def rest(self, call: Call, now: float) -> float:
+        """Seconds for which the service asked to be left alone, by every key that ``call`` may use."""
+        return max(0.0, self.cool_until - now) or self.keys.rest(now, call.options.key, call.options.user)
 
     @property
     def idle(self) -> bool:
@@ -174,10 +143,10 @@ class Endpoint:
         if not call.sequence:
             self._sequence += 1
             call.sequence = self._sequence
-        if self.unhindered(call, now):
-            return self.grant(call, now)
-        self.admit(call, now)
-        waiter = self._enqueue(call)
+        decision = self.admit(call, now)
+        if type(decision) is Lease:
+            return decision
+        waiter = self._enqueue(call, decision)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -188,11 +157,49 @@ class Endpoint:
                 self.leave(call)
             raise
 
-    def admit(self, call: Call, now: float) -> None:
-        """Refuse at once what can't or may not be served; the message says when to come back."""
-        refusal = refusals.refusal(self, call, now)
-        if refusal is None:
-            return
+    def admit(self, call: Call, now: float) -> Lease | Wait:
+        """A newcomer's lease, or what it has to wait for. What can't or may not be served is refused
+        at once; the message says when to come back.
+
+        Raises:
+            NotSentError: Refused; which subclass says why.
+        """
+        decision: Decision
+        if self.closed:
+            decision = refusals.closed()
+        else:
+            decision = decide(self, call, now, self.pace is not None or not self.queue.empty())
+            if type(decision) is Lease:
+                return decision
+            if type(decision) is Wait:
+                if call.attempts or not self.queue.full():
+                    return decision
+                decision = refusals.queue_full(self)
+        raise self.refused(call, decision)
+
+    def grant(self, call: Call, now: float) -> Lease:
+        """Take everything at once; every station has said that it may be taken."""
+        self.semaphore.acquire_nowait()
+        permit = self.breaker.take(now)
+        options = call.options
+        key = self.keys.take(now, options.key, options.user, options.session)
+        waited = now - call.entered
+        call.queue_s += waited
+        call.key = key.name
+        if self.detail:
+            self.emit(
+                LimitGranted(
+                    endpoint=self.name,
+                    request_id=call.id,
+                    key=key.name,
+                    queue_wait_s=waited,
+                    in_flight=self.semaphore.in_flight,
+                )
+            )
+        return Lease(call, permit, key, now)
+
+    def refused(self, call: Call, refusal: NotSentError) -> AsyncAPIError:
+        """Tell that ``call`` is refused: what it ends with."""
         self.emit(
             QueueRefused(
                 endpoint=self.name,
@@ -202,9 +209,9 @@ class Endpoint:
             )
         )
         # A call that was sent before ends with what the service said, not with our refusal to go on.
-        raise call.last_error or refusal
+        return call.last_error or refusal
 
-    def _enqueue(self, call: Call) -> asyncio.Future[Lease]:
+    def _enqueue(self, call: Call, wait: Wait) -> asyncio.Future[Lease]:
         options = call.options
         tag = self.order.enter(options.tenant, options.priority, call.cost)
         if call.attempts:
@@ -222,6 +229,7 @@ class Endpoint:
                     request_id=call.id,
                     priority=options.priority.name,
                     waiting=self.queue.qsize(),
+                    waits_for=wait.station,
                 )
             )
         return waiter
@@ -288,6 +296,8 @@ class Endpoint:
                     service_s=took,
                 )
             )
+            if self.learner is not None:
+                self.learner.settled(lease, verdict, took, retry_after, now)
         else:
             key.give_back()
         self.worker.kick()
@@ -308,10 +318,16 @@ class Endpoint:
 
     # --- closing ------------------------------------------------------------------------------
 
+    def drain(self, on_rest: Callable[[], None]) -> None:
+        """No newcomers from now on; ``on_rest`` is called when no call is under way any more."""
+        self.on_rest = on_rest
+        self.batcher.flush()
+
     async def aclose(self) -> None:
         """Refuse what waits, stop the worker and every other task."""
         self.closed = True
         self.batcher.drop(ClientClosedError("the client was closed while the call was gathered"))
         for call in self.queue.calls():
             self.reject(call, ClientClosedError("the client was closed while the call waited"))
+        self.backoff.end()
         await self.tasks.aclose()

@@ -19,9 +19,13 @@ def observe(lease: Lease, headers: Mapping[str, str]) -> None:
         limit = _number(headers.get(rate.limit))
         if limit is not None and limit >= 1:
             lease.key.told(remaining, limit, rate.window, lease.number, endpoint.clock())
+            if endpoint.queue.qsize():
+                # More may be left than was thought, and a stream settles only at its end.
+                endpoint.worker.kick()
     if load is not None and (told := headers.get(load.header)) is not None:
         found = re.search(load.pattern, told)
         endpoint.waiting_there = float(found[1]) if found else 0.0
+        endpoint.waiting_told = endpoint.clock()
 
 
 def _number(text: str | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from asyncapi.policies.breaker import Permit
 from asyncapi.policies.keys import KeyState
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Lease"]
 
 
+@final
 class Lease:
     """A turn, a permit of the semaphore, a breaker permit, a place in the rates, and a key.
 

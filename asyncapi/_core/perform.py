@@ -24,7 +24,7 @@ from asyncapi.types.responses import Response, Served, Timings
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import Outgoing, WireResponse
 
-__all__ = ["attempts", "deadline_error", "fail", "outgoing", "perform", "succeed", "within_first_byte"]
+__all__ = ["attempts", "deadline_error", "fail", "outgoing", "perform", "succeed", "within"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -33,6 +33,7 @@ E = TypeVar("E", bound=BaseException)
 async def perform(call: Call) -> Response:
     """A call from its entry to its one end: an answer, an error, or a cancellation."""
     endpoint = call.endpoint
+    endpoint.calls += 1
     try:
         with endpoint.deadlines.within(call.deadline) as deadline:
             if endpoint.batcher.takes(call.request):
@@ -66,7 +67,7 @@ async def attempts(call: Call) -> Response:
             endpoint.settle(lease, OK, response=response)  # verdict, stats
             return response
         if delay:
-            await asyncio.sleep(delay)
+            await endpoint.backoff.sleep(delay)
 
 
 def outgoing(lease: Lease) -> Outgoing:
@@ -108,7 +109,7 @@ async def exchange(lease: Lease, request: Outgoing) -> WireResponse:
     transport = call.endpoint.transport
     if call.timeout.first_byte is None:
         return await transport.send(request)
-    stream = await within_first_byte(call, transport.open(request))
+    stream = await within(call, call.timeout.first_byte, "byte", transport.open(request))
     try:
         return WireResponse(status=stream.status, headers=stream.headers, body=await read_all(stream))
     finally:
@@ -123,17 +124,17 @@ async def read_all(stream: WireStream) -> bytes:
     return b"".join(pieces)
 
 
-async def within_first_byte(call: Call, awaitable: Awaitable[T]) -> T:
-    """Await it for as long as the service may take to its first byte."""
+async def within(call: Call, seconds: float | None, first: str, awaitable: Awaitable[T]) -> T:
+    """Await it for as long as the service may take to its first byte, or token."""
+    if seconds is None:
+        return await awaitable
     try:
-        async with asyncio.timeout(call.timeout.first_byte) as timeout:
+        async with asyncio.timeout(seconds) as timeout:
             return await awaitable
     except TimeoutError:
         if not timeout.expired():
             raise
-        raise ReadTimeoutError(
-            f"{call.endpoint.name} sent no first byte within {call.timeout.first_byte} s"
-        ) from None
+        raise ReadTimeoutError(f"{call.endpoint.name} sent no first {first} within {seconds} s") from None
 
 
 def decode(call: Call, reply: WireResponse) -> Response:
@@ -181,11 +182,15 @@ def fail(call: Call, error: E) -> E:
 
 
 def _finished(call: Call, outcome: str, total_s: float, usage: Usage | None) -> None:
-    call.endpoint.emit(
+    endpoint = call.endpoint
+    endpoint.calls -= 1
+    if endpoint.on_rest is not None and not endpoint.calls:
+        endpoint.on_rest()
+    endpoint.emit(
         CallFinished(
-            endpoint=call.endpoint.name,
+            endpoint=endpoint.name,
             request_id=call.id,
-            backend=call.endpoint.backend.name,
+            backend=endpoint.backend.name,
             operation=call.request.operation,
             model=call.request.model,
             key=call.key,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from asyncapi.errors import (
@@ -10,7 +9,6 @@ from asyncapi.errors import (
     ClientClosedError,
     DeadlineExceededError,
     NoKeyAvailableError,
-    NotSentError,
     QueueFullError,
 )
 
@@ -18,26 +16,7 @@ if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.endpoint import Endpoint
 
-__all__ = ["circuit_open", "no_key", "refusal"]
-
-
-def refusal(endpoint: Endpoint, call: Call, now: float) -> NotSentError | None:
-    """What stands against letting ``call`` in, or None. Decided from what is known now, in one place."""
-    if endpoint.closed:
-        return ClientClosedError("the client is closed: nothing was sent")
-    breaker_s = endpoint.breaker.wait(now)
-    if breaker_s and call.on_open == "fail":
-        return circuit_open(endpoint, now)
-    key_s = endpoint.keys.wait(now, call.options.key, call.options.user)
-    if key_s == math.inf:
-        return no_key(endpoint, call, now)
-    if call.deadline is not None:
-        earliest = max(breaker_s, key_s, endpoint.cool_until - now, 0.0)
-        if now + earliest >= call.deadline:
-            return _too_late(endpoint, max(0.0, call.deadline - now), earliest)
-    if not call.attempts and _no_place(endpoint, call, now):
-        return _queue_full(endpoint)
-    return None
+__all__ = ["circuit_open", "closed", "no_key", "queue_full", "resting", "too_late"]
 
 
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
@@ -68,7 +47,17 @@ def no_key(endpoint: Endpoint, call: Call, now: float) -> NoKeyAvailableError:
     )
 
 
-def _too_late(endpoint: Endpoint, left: float, earliest: float) -> DeadlineExceededError:
+def resting(endpoint: Endpoint, rest: float) -> NoKeyAvailableError:
+    """The service asked for rest, and the call has somewhere else to go."""
+    return NoKeyAvailableError(
+        f"{endpoint.name} asked to be left alone for {rest:.3g} s: nothing was sent", retry_after=rest
+    )
+
+
+def too_late(endpoint: Endpoint, call: Call, now: float, earliest: float) -> DeadlineExceededError:
+    """The call can't even start before its deadline."""
+    assert call.deadline is not None
+    left = max(0.0, call.deadline - now)
     return DeadlineExceededError(
         f"{endpoint.name} can't start the call before its deadline: {left:.3g} s left, "
         f"earliest start in {earliest:.3g} s; nothing was sent",
@@ -76,14 +65,13 @@ def _too_late(endpoint: Endpoint, left: float, earliest: float) -> DeadlineExcee
     )
 
 
-def _no_place(endpoint: Endpoint, call: Call, now: float) -> bool:
-    """Whether a newcomer would have to wait, and the queue has no place left."""
-    if not endpoint.queue.full():
-        return False
-    return endpoint.queue.qsize() > 0 or endpoint.pace is not None or endpoint.wait(call, now) > 0.0
+def closed() -> ClientClosedError:
+    """The client takes no more calls."""
+    return ClientClosedError("the client is closed: nothing was sent")
 
 
-def _queue_full(endpoint: Endpoint) -> QueueFullError:
+def queue_full(endpoint: Endpoint) -> QueueFullError:
+    """A newcomer would have to wait, and the queue has no place left."""
     waiting = endpoint.queue.qsize()
     estimate = endpoint.typical_s * (waiting + 1) / endpoint.semaphore.limit.value
     when = f" or retry after {estimate:.3g} s" if estimate else ""

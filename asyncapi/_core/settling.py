@@ -107,6 +107,8 @@ def _timed_out(lease: Lease, now: float) -> bool:
 
 def _next_delay(call: Call, error: AsyncAPIError, judgement: Judgement, now: float) -> float | None:
     endpoint = call.endpoint
+    if endpoint.closed:
+        return None
     if judgement.free and judgement.retry is RetryRule.KEY:
         if endpoint.keys.wait(now, call.options.key, call.options.user) == math.inf:
             return None  # that was the last key

@@ -1,7 +1,7 @@
 """The same stations for a streamed answer.
 
-Until the first chunk is there, a stream is retried like any call; after that, never: a stream that
-breaks off raises with the part that arrived.
+Until the first chunk that says something is there, a stream is retried like any call; after that,
+never: a stream that breaks off raises with the part that arrived.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from asyncapi._core.call import Call
 from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
-from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within_first_byte
+from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within
 from asyncapi._core.settling import failed, lost
+from asyncapi._core.watch import Watch
 from asyncapi.abc import StreamDecoder, WireStream
-from asyncapi.errors import AsyncAPIError, ConfigError, ReadTimeoutError, StreamInterruptedError
+from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, StreamInterruptedError
 from asyncapi.policies.verdict import IGNORED, OK, Judgement
 from asyncapi.types.responses import Chunk, Response
 from asyncapi.types.wire import WireResponse
@@ -26,6 +27,7 @@ __all__ = ["Stream"]
 
 E = TypeVar("E", bound=BaseException)
 R = TypeVar("R", bound=Response)
+_Parts: TypeAlias = tuple[WireStream, Watch, StreamDecoder]
 
 
 class Stream(Generic[R]):
@@ -37,17 +39,22 @@ class Stream(Generic[R]):
         StreamInterruptedError: The stream ended without its dialect's proof of completion; ``partial``
             is the response so far, ``__cause__`` what happened.
 
+    ``admitted``: it goes on with what was begun, so that a client that drains lets it in.
+
     State: the ``_lease`` while it is held, the ``_wire`` and ``_decoder`` of the attempt, chunks that
     are ``_ready``, the whole ``_response`` once there, ``_entered``, ``_ended`` (counted), the ``_error``
-    that ended it, the ``_watch`` over silence.
+    that ended it, the ``_watch`` over silence; wire, watch and decoder once more as ``_parts``, in one
+    piece for the reader.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, admitted: bool = False) -> None:
         self._call = call
+        self._admitted = admitted
         self._lease: Lease | None = None
         self._wire: WireStream | None = None
         self._decoder: StreamDecoder | None = None
-        self._watch: _Watch | None = None
+        self._watch: Watch | None = None
+        self._parts: _Parts | None = None
         self._ready: deque[Chunk] = deque()
         self._response: Response | None = None
         self._entered = self._ended = False
@@ -74,7 +81,10 @@ class Stream(Generic[R]):
         if self._entered:
             raise ConfigError("a stream can be entered once: ask client.stream(...) for another one")
         self._entered = True
+        call.endpoint.calls += 1
         try:
+            if call.endpoint.on_rest is not None and not self._admitted:
+                raise ClientClosedError("the client is closing: nothing was sent")
             with call.endpoint.deadlines.within(call.deadline) as deadline:
                 await self._attempts()
         except TimeoutError as error:
@@ -99,17 +109,24 @@ class Stream(Generic[R]):
         return self
 
     async def __anext__(self) -> Chunk:
-        # One coroutine down to the transport: each more would cost 1 us a chunk.
-        while not self._ready:
+        # One coroutine down to the transport, and nothing called that can stand here: each coroutine
+        # more would cost 1 us a chunk, each call a tenth of that.
+        ready = self._ready
+        while not ready:
             if self._ended:
                 raise StopAsyncIteration
             try:
                 if self._response is None:
-                    wire, watch = self._reading()
+                    wire, watch, decoder = self._parts or self._unentered()
+                    if decoder.error is not None:
+                        raise decoder.error
                     watch.since = watch.clock()
                     data = await wire.read()
                     watch.since = None
-                    self._take(data)
+                    if data:
+                        ready.extend(decoder.feed(data))
+                    if (decoder.done or not data) and decoder.error is None:
+                        self._response = decoder.finish()
             except AsyncAPIError as error:
                 raise self._broken(error) from (error.__cause__ if error is self._error else error)
             except BaseException as error:
@@ -118,9 +135,9 @@ class Stream(Generic[R]):
                 raise
             if self._response is not None:
                 self._release(OK)  # the permit is free before the last chunk is read
-                if not self._ready:
+                if not ready:
                     self._succeed()
-        return self._ready.popleft()
+        return ready.popleft()
 
     async def collect(self) -> R:
         """Read to the end and give the whole answer."""
@@ -135,24 +152,31 @@ class Stream(Generic[R]):
         while True:
             lease = self._lease = await endpoint.acquire(call)
             try:
-                await self._begin(lease)
+                if call.timeout.first_token is None:
+                    await self._begin(lease)
+                else:
+                    await within(call, call.timeout.first_token, "token", self._begin(lease))
             except BaseException as error:
                 self._lease = None
                 self._close()
+                self._ready.clear()  # what it said bound nobody, and is not the next attempt's
                 delay = failed(lease, error)
                 if delay is None:
                     raise
             else:
-                call.first_token_s = endpoint.clock() - lease.granted
+                now = endpoint.clock()
+                call.first_token_s = now - lease.granted
+                if endpoint.learner is not None:
+                    endpoint.learner.first_token(lease, call.first_token_s, now)
                 if self._response is not None:
                     self._release(OK)  # it all came in one piece
                 return
             if delay:
-                await asyncio.sleep(delay)
+                await endpoint.backoff.sleep(delay)
 
     async def _begin(self, lease: Lease) -> None:
         call, backend = self._call, self._call.endpoint.backend
-        data = await within_first_byte(call, self._open(lease))
+        data = await within(call, call.timeout.first_byte, "byte", self._open(lease))
         assert self._wire is not None
         reply = WireResponse(status=self._wire.status, headers=self._wire.headers, body=b"")
         observe(lease, reply.headers)
@@ -160,15 +184,28 @@ class Stream(Generic[R]):
             body = data + await read_all(self._wire) if data else data
             raise backend.error(WireResponse(status=reply.status, headers=reply.headers, body=body))
         decoder = self._decoder = backend.stream(call.request, reply)
-        self._watch = _Watch(call, self._wire)
+        self._watch = Watch(call, self._wire)
         self._take(data)
-        while not self._ready and self._response is None:
+        # What says nothing (a role, a count) waits for what does: it must not bind the call to this target.
+        while self._response is None and not self._begun():
             if decoder.error is not None:
                 raise decoder.error
             self._watch.since = self._watch.clock()
             data = await self._wire.read()
             self._watch.since = None
             self._take(data)
+        if (rate := call.timeout.minimum_rate) is not None:
+            self._wire = self._watch.metered(rate, call.timeout.rate_window)
+        self._parts = self._wire, self._watch, decoder
+
+    def _begun(self) -> bool:
+        """Whether a chunk is there that has anything of the answer in it: more than counts."""
+        for chunk in self._ready:
+            if chunk.text or chunk.reasoning or chunk.refusal or chunk.data or chunk.finish_reason:
+                return True
+            if chunk.tool_call is not None or chunk.usage is None:  # none of all: it says it in ``raw``
+                return True
+        return False
 
     async def _open(self, lease: Lease) -> bytes:
         self._wire = await self._call.endpoint.transport.open(outgoing(lease))
@@ -183,14 +220,9 @@ class Stream(Generic[R]):
         if decoder.error is None and (decoder.done or not data):
             self._response = decoder.finish()
 
-    def _reading(self) -> tuple[WireStream, _Watch]:
-        """What is read from and watched, unless the decoder met an error in what was read."""
-        decoder, wire, watch = self._decoder, self._wire, self._watch
-        if decoder is None or wire is None or watch is None:
-            raise ConfigError("a stream is read inside `async with client.stream(...) as stream:`")
-        if decoder.error is not None:
-            raise decoder.error
-        return wire, watch
+    @staticmethod
+    def _unentered() -> _Parts:
+        raise ConfigError("a stream is read inside `async with client.stream(...) as stream:`")
 
     def _broken(self, error: AsyncAPIError) -> AsyncAPIError:
         """What a reader is told of an error in mid-stream, which ends the stream."""
@@ -242,51 +274,3 @@ class Stream(Generic[R]):
     def _fail(self, error: E) -> E:
         self._ended = True
         return fail(self._call, error)
-
-
-class _Watch:
-    """Ends a stream whose service is silent for too long, or that lasts beyond its deadline.
-
-    One timer that moves itself on, instead of one for each chunk. Time that the reader takes between
-    two chunks is not the service's silence.
-
-    State: ``since`` (when the pending read began, None while nobody reads), ``kept_waiting`` (the
-    deadline passed while nobody read), and the ``_timer``.
-    """
-
-    def __init__(self, call: Call, wire: WireStream) -> None:
-        self._call = call
-        self._wire = wire
-        self.clock = call.endpoint.clock
-        self._idle = call.timeout.idle
-        self.since: float | None = None
-        self.kept_waiting = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._arm(self.clock())
-
-    def stop(self) -> None:
-        """No more watching."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _arm(self, since: float) -> None:
-        ends = [t for t in (self._idle and since + self._idle, self._call.deadline) if t is not None]
-        if ends:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, min(ends) - self.clock()), self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now, name = self.clock(), self._call.endpoint.name
-        since = now if self.since is None else self.since
-        if self._call.deadline is not None and now >= self._call.deadline:
-            total = self._call.timeout.total
-            self.kept_waiting = self.since is None
-            self._wire.fail(
-                ReadTimeoutError(f"{name} did not end its stream within {total} s", retryable=False)
-            )
-        elif self._idle is not None and now - since >= self._idle - 1e-9:  # rounding must not re-arm for ever
-            self._wire.fail(ReadTimeoutError(f"{name} was silent for {self._idle} s in its stream"))
-        else:
-            self._arm(since)

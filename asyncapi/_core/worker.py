@@ -6,7 +6,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from asyncapi._core.admission import BEHIND, Wait, decide
+from asyncapi._core.lease import Lease
 from asyncapi.errors import AsyncAPIError
+from asyncapi.policies.verdict import IGNORED
 
 if TYPE_CHECKING:
     from asyncapi._core.call import Call
@@ -19,13 +22,14 @@ class Worker:
     """Grants leases to the head of the queue.
 
     State: its ``_task`` (started when the first call has to wait), and the ``_pause`` that it sleeps
-    on while nobody waits or the head can't go.
+    on while nobody waits or the head can't go, until it ``_wakes`` by itself (clock seconds).
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._task: asyncio.Task[None] | None = None
         self._pause: asyncio.Future[None] | None = None
+        self._wakes = math.inf
 
     def kick(self) -> None:
         """Something was released, added or changed: look again."""
@@ -50,28 +54,32 @@ class Worker:
                 wake = math.inf
                 continue
             call, now = queue.head(), endpoint.clock()
-            wait = endpoint.wait(call, now)
-            if not call.waiting:
+            decision = decide(endpoint, call, now, endpoint.pace is not None and not endpoint.paced)
+            if type(decision) is Lease:
+                self._grant(call, now, decision)
+            elif not call.waiting:
                 continue  # a probe hung, the breaker opened on being asked, and refused it
-            if wait == 0.0 and (endpoint.pace is None or endpoint.paced):
-                self._grant(call, now)
-            elif wait and call.choosy and endpoint.wait_for_any(now) == 0.0:
+            elif type(decision) is not Wait:
+                endpoint.reject(call, endpoint.refused(call, decision))
+            elif decision.station == "key" and call.choosy:
                 queue.set_aside(queue.get_nowait())
-                wake = min(wake, now + wait)
+                wake = min(wake, now + decision.seconds)
             else:
-                await (self._sleep(min(wait, wake - now)) if wait else self._next_pace())
+                hurried = decision is BEHIND  # only the pace is in its way
+                await (self._next_pace() if hurried else self._sleep(min(decision.seconds, wake - now)))
                 wake = math.inf
 
-    def _grant(self, call: Call, now: float) -> None:
+    def _grant(self, call: Call, now: float, lease: Lease) -> None:
+        """The head leaves the queue with its lease."""
         endpoint, waiter = self._endpoint, call.waiter
-        assert waiter is not None
-        assert call.tag is not None
-        if waiter.done():
+        if waiter is None or waiter.done():
             # Cancelled, and its task has not run yet: it has left all the same.
             endpoint.leave(call)
+            endpoint.settle(lease, IGNORED)
             return
-        lease = endpoint.grant(call, now)
+        assert call.tag is not None
         endpoint.queue.get_nowait()
+        endpoint.paced = False
         call.waiter = None
         waiter.set_result(lease)
         endpoint.order.granted(call.options.tenant, call.options.priority, call.tag, call.cost)
@@ -91,6 +99,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         pause = self._pause = loop.create_future()
         timer = loop.call_later(seconds, self.kick) if seconds < math.inf else None
+        self._wakes = self._endpoint.clock() + seconds
         try:
             await pause
         finally:

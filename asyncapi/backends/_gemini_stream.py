@@ -211,7 +211,7 @@ class GeminiStream:
         for part in content_parts(entry):
             found = parts_of(part, f"{self._stamp}_{index}_{candidate.calls}")
             candidate.add(part)
-            if found:
+            if found and getattr(found[0], "text", None) != "":  # an empty text says nothing
                 chunks.append(_chunk(found[0], candidate, index, event))
         candidate.fields.update({name: value for name, value in entry.items() if name != "content"})
         raw = entry.get("finishReason")

@@ -191,7 +191,7 @@ class ChatStream(ChoiceStream[ChatResponse]):
                     raw=event,
                 )
             )
-        elif not _KNOWN.issuperset(delta):
+        elif any(value for name, value in delta.items() if name not in _KNOWN):
             chunks.append(Chunk(output=index, raw=event))
 
     def _beside(self, delta: dict[str, Any], state: OutputState) -> tuple[str, str]:

@@ -135,14 +135,19 @@ def _stopped_by_signals(stop: Stop, reporter: Reporter, grace: float) -> Iterato
             reporter.note(
                 f"stopping: waiting up to {grace:g} s for what is in flight; Ctrl-C again ends it now"
             )
+        else:
+            listen_no_more()  # a third one does not wait for the output to be whole
+
+    def listen_no_more() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, request)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        listen_no_more()
 
 
 def _as_json(summary: Summary, emulator: Seen | None) -> str:

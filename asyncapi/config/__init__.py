@@ -5,6 +5,7 @@
     settings.py     the frozen settings: Endpoint, Key, Retry, Breaker, ...
     cache.py        those of the cache, and prices
     profiles.py     the defaults by one word: balanced, high-throughput, high-reliability, low-resource
+    route.py        the settings of routes: Route, Outliers
     load.py         asyncapi.toml -> Settings
     environment.py  ASYNCAPI_* variables
     layers.py       which source wins: Python, environment, TOML, profile
@@ -18,9 +19,10 @@ from asyncapi.config.cache import Cache, Price, SingleFlight
 from asyncapi.config.discovery import Discovery, discover, survey
 from asyncapi.config.environment import unknown_variables
 from asyncapi.config.keys import ResolvedKey
-from asyncapi.config.load import Route, Settings, find, load, read
+from asyncapi.config.load import Settings, find, load, read
 from asyncapi.config.profiles import PROFILES, Profile, profile
 from asyncapi.config.resolve import Resolved, resolve
+from asyncapi.config.route import Outliers, Route
 from asyncapi.config.settings import (
     AIMD,
     Batch,
@@ -48,6 +50,7 @@ __all__ = [
     "KeyPool",
     "KeyStrategy",
     "OnOpen",
+    "Outliers",
     "Price",
     "Profile",
     "Resolved",

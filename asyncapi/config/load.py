@@ -26,48 +26,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import msgspec
 
 from asyncapi.config.cache import Cache, Price, SingleFlight
-from asyncapi.config.fields import check_fields, fields_of, shown
+from asyncapi.config.fields import fields_of, shown
 from asyncapi.config.layers import SECTIONS, FileEndpoint, Layer, lay, made, profile_layer, section, table_of
 from asyncapi.config.profiles import profile as profile_named
+from asyncapi.config.route import Route
 from asyncapi.config.settings import Endpoint
 from asyncapi.config.tables import Place, build, read_fields, read_value
 from asyncapi.errors import ConfigError
 
-__all__ = ["Route", "Settings", "find", "load", "read"]
+__all__ = ["Settings", "find", "load", "read"]
 
 FILE_NAME = "asyncapi.toml"
-
-
-RouteStrategy: TypeAlias = Literal["in_order", "least_loaded"]
-
-
-class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A name for several targets (``endpoint:model``).
-
-    ``strategy`` "in_order" tries them as they are written, or by ``weights`` where there are some;
-    "least_loaded" begins with the endpoint that has the least under way for its limit, counting
-    what the service itself says is waiting there.
-    """
-
-    targets: Annotated[tuple[str, ...], msgspec.Meta(description='an array of "endpoint:model"')]
-    weights: Annotated[tuple[float, ...], msgspec.Meta(description="an array of numbers above 0")] = ()
-    strategy: RouteStrategy = "in_order"
-
-    def __post_init__(self) -> None:
-        check_fields(self, "route")
-        if not self.targets:
-            raise ConfigError("route.targets: expected one target or more, got none")
-        if self.weights and (len(self.weights) != len(self.targets) or min(self.weights) <= 0):
-            raise ConfigError("route.weights: expected a number above 0 for each target, or none at all")
-        for target in self.targets:
-            endpoint, _, model = target.partition(":")
-            if not endpoint.strip() or not model.strip():
-                raise ConfigError(f'route.targets: expected "endpoint:model", got {shown(target)}')
 
 
 class Settings(msgspec.Struct, frozen=True):

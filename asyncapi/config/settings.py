@@ -44,7 +44,7 @@ __all__ = [
     "Timeout",
 ]
 
-KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted"]
+KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted", "adaptive"]
 OnOpen: TypeAlias = Literal["fail", "wait"]
 Adaptive: TypeAlias = Literal["adaptive"]
 
@@ -92,16 +92,25 @@ class Timeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Units: seconds; None is no limit. ``total`` the whole call, queue and retries included;
     ``connect`` one TCP and TLS handshake; ``first_byte`` from sending to the answer's first byte;
-    ``idle`` between two pieces of a streamed answer.
+    ``idle`` between two pieces of a streamed answer; ``first_token`` from sending to the first chunk
+    of a stream that says something: a role, a ping or a count of tokens does not.
+
+    ``minimum_rate`` (bytes a second) is the least that a stream must bring once its answer has begun:
+    it may fall behind it by ``rate_window`` seconds. Time that the reader takes does not count.
     """
 
     total: Seconds | None = 600.0
     connect: Seconds | None = 5.0
     first_byte: Seconds | None = None
     idle: Seconds | None = 60.0
+    first_token: Seconds | None = None
+    minimum_rate: Positive | None = None
+    rate_window: Seconds = 30.0
 
     def __post_init__(self) -> None:
         check_fields(self, "timeout")
+        for name in ("minimum_rate", "rate_window"):
+            _demand(getattr(self, name) != math.inf, f"timeout.{name}", "expected a finite number, got inf")
         for name in self.__struct_fields__:
             if getattr(self, name) == math.inf:  # TOML has inf, but nothing for None
                 force_setattr(self, name, None)
@@ -224,7 +233,12 @@ Headers: TypeAlias = Annotated[Mapping[str, str], msgspec.Meta(description="a ta
 
 
 class KeyPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several keys for one endpoint and how to choose among them. An empty pool: those in the environment."""
+    """Several keys for one endpoint and how to choose among them. An empty pool: those in the environment.
+
+    ``strategy`` "round_robin" gives each its turn, "weighted" as often as its weight says, "least_loaded"
+    takes the one with the least under way, and "adaptive" the better of two that chance draws: by what is
+    under way, how long answers take, failures, and what the service says is left of the key's requests.
+    """
 
     pool: Pool = ()
     strategy: KeyStrategy = "round_robin"

@@ -29,12 +29,13 @@ CLIENT = web.AppKey("asyncapi.client", Client)
 
 
 def client_context(
-    source: Source = None, **settings: Any
+    source: Source = None, *, drain: float = 0.0, **settings: Any
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     """A cleanup context: opens a client when the server starts and closes it when it stops.
 
     Args:
         source: A configuration file, a function that makes the client, or None for the environment.
+        drain: How long calls that are under way may take to end then, seconds: see ``Client.aclose``.
         settings: Those of ``Client``.
     """
 
@@ -42,6 +43,7 @@ def client_context(
         async with make_client(source, **settings) as client:
             app[CLIENT] = client
             yield
+            await client.aclose(drain=drain)
 
     return context
 

@@ -32,12 +32,14 @@ App: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[N
 
 
 def lifespan(
-    source: Source = None, **settings: Any
+    source: Source = None, *, drain: float = 0.0, **settings: Any
 ) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Client]]]:
     """A lifespan for Starlette and FastAPI: the client is ``request.state.client``.
 
     Args:
         source: A configuration file, a function that makes the client, or None for the environment.
+        drain: How long calls that are under way may take to end when the server stops, seconds: see
+            ``Client.aclose``.
         settings: Those of ``Client``.
     """
 
@@ -45,6 +47,7 @@ def lifespan(
     async def context(app: Any) -> AsyncIterator[dict[str, Client]]:
         async with make_client(source, **settings) as client:
             yield {"client": client}
+            await client.aclose(drain=drain)
 
     return context
 
@@ -132,10 +135,11 @@ async def _answer(send: Send, error: AsyncAPIError) -> None:
     await send({"type": "http.response.body", "body": orjson.dumps(body)})
 
 
-def with_client(app: App, source: Source = None, **settings: Any) -> App:
+def with_client(app: App, source: Source = None, *, drain: float = 0.0, **settings: Any) -> App:
     """``app`` with a client for the server's life in ``scope["state"]["client"]``, and ``Calls`` around it.
 
-    It answers the lifespan protocol itself, so the application need not know of it.
+    It answers the lifespan protocol itself, so the application need not know of it. The arguments are
+    those of ``lifespan``.
     """
     guarded = Calls(app)
 
@@ -153,7 +157,7 @@ def with_client(app: App, source: Source = None, **settings: Any) -> App:
         scope["state"]["client"] = client
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await client.aclose()
+        await client.aclose(drain=drain)
         await send({"type": "lifespan.shutdown.complete"})
 
     return wrapped

@@ -5,6 +5,7 @@ breaker    closed, open, half-open
 retry      whether and when to try again; the retry budget
 limits     how many attempts may be in flight
 rates      requests per minute (GCRA)
+throughput the least that a stream must bring
 keys       which key goes next
 fairness   whose turn it is (start-time fair queueing)
 batching   which calls may travel together

@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 
 from asyncapi.config import KeyStrategy
+from asyncapi.policies.affinity import bounds, ranked
+from asyncapi.policies.load import Load, lighter_of_two
 from asyncapi.policies.rates import EPSILON_S, GCRA, Allowance, per_minute
+from asyncapi.policies.retry import Random
 
 __all__ = ["KeyRing", "KeyState"]
 
@@ -23,7 +26,8 @@ class KeyState:
 
     State: how many were ``sent`` and are ``in_flight``; ``cool_until`` and ``parked_until`` with its
     ``reason`` (clock seconds); ``throttles`` in a row; ``turn``, when it last went, and ``current``, its
-    place in the weighted rotation; its ``rate``, and the ``allowance`` that the service told.
+    place in the weighted rotation; its ``rate``, and the ``allowance`` that the service told; its ``load``,
+    None unless the strategy asks for it.
     """
 
     __slots__ = (
@@ -33,6 +37,7 @@ class KeyState:
         "current",
         "headers",
         "in_flight",
+        "load",
         "name",
         "parked_until",
         "rate",
@@ -61,6 +66,7 @@ class KeyState:
         self.rate: GCRA | None = per_minute(requests_per_minute) if requests_per_minute else None
         self.users = frozenset(users)
         self.allowance: Allowance | None = None
+        self.load: Load | None = None
         self.sent = 0
         self.in_flight = 0
         self.throttles = 0
@@ -89,6 +95,10 @@ class KeyState:
             self.rate.take(now)
         if self.allowance is not None:
             self.allowance.take(now)
+
+    def headroom(self, now: float) -> float:
+        """The share of its requests that the service has left for it, 0 to 1; 1 if it says nothing."""
+        return 1.0 if self.allowance is None else self.allowance.share(now)
 
     def give_back(self) -> None:
         """The request never left."""
@@ -131,10 +141,18 @@ class KeyRing:
     has one nameless key, so that every lease holds one.
     """
 
-    def __init__(self, keys: Iterable[KeyState], strategy: KeyStrategy = "round_robin") -> None:
-        self.keys = list(keys)
+    def __init__(
+        self,
+        keys: Iterable[KeyState],
+        strategy: KeyStrategy = "round_robin",
+        random: Random | None = None,
+    ) -> None:
+        self.keys: list[KeyState] = []
         self.strategy = strategy
+        self._random = random
         self._turns = 0
+        for key in keys:
+            self.add(key)
 
     def candidates(self, name: str | None, user: str | None) -> list[KeyState]:
         """The keys that a call may use: the pinned one, those of its user, or those of nobody."""
@@ -152,12 +170,23 @@ class KeyRing:
         waits = (key.wait(now) for key in self.candidates(name, user) if key.parked_until <= now)
         return min(waits, default=math.inf)
 
-    def take(self, now: float, name: str | None = None, user: str | None = None) -> KeyState:
-        """The next key by strategy, counted in flight and against its rate.
+    def rest(self, now: float, name: str | None = None, user: str | None = None) -> float:
+        """Seconds until the first of a call's keys has rested enough; rates and parking aside."""
+        rests = [key.cool_until - now for key in self.candidates(name, user) if key.parked_until <= now]
+        return max(0.0, min(rests, default=0.0))
+
+    def headroom(self, now: float) -> float:
+        """The share of their requests that the services have left for all keys together, 0 to 1."""
+        return sum(key.headroom(now) for key in self.keys) / len(self.keys) if self.keys else 0.0
+
+    def take(
+        self, now: float, name: str | None = None, user: str | None = None, session: str = ""
+    ) -> KeyState:
+        """The next key by strategy, or the session's own, counted in flight and against its rate.
 
         Only after ``wait`` returned 0.0 for the same call.
         """
-        key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user)
+        key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user, session)
         key.take(now)
         return key
 
@@ -168,6 +197,9 @@ class KeyRing:
     def add(self, key: KeyState) -> None:
         """A further key, or a new secret under a known name (calls under way keep the old one)."""
         self.remove(key.name)
+        if self.strategy == "adaptive":
+            assert self._random is not None
+            key.load = Load()
         self.keys.append(key)
 
     def remove(self, name: str) -> bool:
@@ -176,18 +208,30 @@ class KeyRing:
         self.keys = [key for key in self.keys if key.name != name]
         return len(self.keys) < before
 
-    def _choose(self, now: float, name: str | None, user: str | None) -> KeyState:
-        ready = [
-            key for key in self.candidates(name, user) if key.parked_until <= now and key.wait(now) == 0.0
-        ]
+    def _choose(self, now: float, name: str | None, user: str | None, session: str) -> KeyState:
+        candidates = self.candidates(name, user)
+        ready = [key for key in candidates if key.parked_until <= now and key.wait(now) == 0.0]
+        if session:
+            return _of_session(session, candidates, ready)
         if self.strategy == "weighted":
             return self._smooth(ready)
         # The longest unused goes first: a position in the list would be moved by calls that choose
         # among other keys, and leave some keys out for as long as calls alternate.
-        key = min(ready, key=_load_and_turn if self.strategy == "least_loaded" else _turn)
+        if self.strategy == "adaptive":
+            key = self._adapt(ready, now)
+        else:
+            key = min(ready, key=_load_and_turn if self.strategy == "least_loaded" else _turn)
         self._turns += 1
         key.turn = self._turns
         return key
+
+    def _adapt(self, ready: list[KeyState], now: float) -> KeyState:
+        def load(key: KeyState) -> float:
+            assert key.load is not None
+            return key.load.value(key.in_flight, now, weight=key.weight, headroom=key.headroom(now))
+
+        assert self._random is not None
+        return lighter_of_two(sorted(ready, key=_turn), load, self._random)
 
     @staticmethod
     def _smooth(ready: list[KeyState]) -> KeyState:
@@ -199,6 +243,15 @@ class KeyRing:
         best = max(ready, key=_current)
         best.current -= total
         return best
+
+
+def _of_session(session: str, candidates: list[KeyState], ready: list[KeyState]) -> KeyState:
+    """The session's best key that is ready and not loaded beyond its bound."""
+    weights = [key.weight for key in candidates]
+    most = bounds(sum(key.in_flight for key in candidates), weights)
+    order = ranked(session, [key.name for key in candidates], weights)
+    can = [place for place in order if candidates[place] in ready]
+    return candidates[next((p for p in can if candidates[p].in_flight < most[p]), can[0])]
 
 
 def _turn(key: KeyState) -> int:

@@ -81,6 +81,10 @@ class Allowance:
         """Give one request back: it never left."""
         self._level += 1.0
 
+    def share(self, now: float) -> float:
+        """What is left of the whole, 0 to 1."""
+        return max(0.0, self._now(now)) / self._limit if self._limit < float("inf") else 1.0
+
     def _now(self, now: float) -> float:
         return min(self._limit, self._level + (now - self._at) * self._rate)
 

@@ -9,18 +9,23 @@ from itertools import accumulate
 from asyncapi.errors import (
     AsyncAPIError,
     BudgetExceededError,
+    CircuitOpenError,
     ClientClosedError,
     ConfigError,
     ContentRefusedError,
     ContextLengthError,
     DeadlineExceededError,
     InvalidRequestError,
+    NoKeyAvailableError,
+    OverloadedError,
+    RateLimitError,
     StreamInterruptedError,
     UnsupportedOperationError,
 )
+from asyncapi.policies.load import lighter_of_two
 from asyncapi.policies.retry import Random
 
-__all__ = ["by_load", "may_move", "order"]
+__all__ = ["by_choice", "by_load", "may_move", "may_wait", "order"]
 
 _TABLE: dict[type[AsyncAPIError], bool] = {
     # Another target has another operation set, another context length.
@@ -43,6 +48,13 @@ _TABLE: dict[type[AsyncAPIError], bool] = {
 def may_move(error: AsyncAPIError) -> bool:
     """Whether another target may succeed where this one failed."""
     return next(_TABLE[cls] for cls in type(error).__mro__ if cls in _TABLE)
+
+
+def may_wait(error: AsyncAPIError) -> bool:
+    """Whether the target that raised it only rests, so that waiting for it is better than failing."""
+    if isinstance(error, OverloadedError):
+        return error.retry_after is not None
+    return isinstance(error, RateLimitError | NoKeyAvailableError | CircuitOpenError)
 
 
 def order(targets: Sequence[str], weights: Sequence[float], random: Random) -> list[str]:
@@ -78,3 +90,20 @@ def by_load(targets: Sequence[str], load: Callable[[str], float], random: Random
         random: Drawn from once a target.
     """
     return sorted(targets, key=lambda target: (load(target), random.random()))
+
+
+def by_choice(targets: Sequence[str], load: Callable[[str], float], random: Random) -> list[str]:
+    """The targets as the power of two choices draws them: the better of two, then of the rest, and so on.
+
+    Args:
+        targets: What to order.
+        load: Seconds of work that one more call would wait for and be.
+        random: Drawn from twice a target while there are more than two.
+    """
+    loads = {target: load(target) for target in targets}
+    rest, ordered = list(targets), []
+    while rest:
+        best = lighter_of_two(rest, loads.__getitem__, random)
+        rest.remove(best)
+        ordered.append(best)
+    return ordered

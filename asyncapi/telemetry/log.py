@@ -19,6 +19,7 @@ from asyncapi.types.events import (
     DecodeFailed,
     Event,
     KeyParked,
+    RouteEjected,
     VerdictGiven,
 )
 from asyncapi.types.usage import Usage
@@ -33,6 +34,7 @@ _LEVELS: dict[type[Event], int] = {
     CallFinished: logging.INFO,
     BreakerChanged: logging.WARNING,
     KeyParked: logging.WARNING,
+    RouteEjected: logging.WARNING,
     DecodeFailed: logging.WARNING,
 }
 

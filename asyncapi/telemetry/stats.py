@@ -31,6 +31,7 @@ from asyncapi.types.events import (
     CallFinished,
     Event,
     RetryScheduled,
+    RouteEjected,
     VerdictGiven,
 )
 from asyncapi.types.usage import Usage
@@ -113,6 +114,7 @@ class _Endpoint:
         "batched",
         "batches",
         "cancelled",
+        "ejections",
         "failures",
         "keys",
         "models",
@@ -127,7 +129,7 @@ class _Endpoint:
 
     def __init__(self) -> None:
         self.succeeded = self.refused = self.cancelled = self.retries = 0
-        self.batches = self.batched = self.opened = 0
+        self.batches = self.batched = self.opened = self.ejections = 0
         self.failures: dict[str, int] = {}
         self.keys: dict[str, _Tally] = {}
         self.models: dict[str, _Tally] = {}
@@ -166,6 +168,7 @@ class Collector:
             RetryScheduled: self._retry_scheduled,
             BatchFlushed: self._batch_flushed,
             BreakerChanged: self._breaker_changed,
+            RouteEjected: self._route_ejected,
         }
 
     def on_event(self, event: Event, /) -> None:
@@ -239,6 +242,9 @@ class Collector:
     def _breaker_changed(self, counters: _Endpoint, event: BreakerChanged) -> None:
         counters.opened += event.new == "open"
 
+    def _route_ejected(self, counters: _Endpoint, event: RouteEjected) -> None:
+        counters.ejections += 1
+
 
 def _named(tallies: dict[str, _Tally], name: str) -> _Tally:
     tally = tallies.get(name)
@@ -270,6 +276,7 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         peak_in_flight=live.peak_in_flight,
         limit=live.limit,
         breaker=BreakerStatistics(state=live.breaker, opened=counters.opened),
+        ejections=counters.ejections,
         batches=Batches(count=counters.batches, calls=counters.batched),
         keys=_freeze_keys(counters, live),
         models={name: tally.as_model() for name, tally in counters.models.items()},

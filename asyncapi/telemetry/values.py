@@ -104,7 +104,9 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for."""
+    """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for, ``ejections`` how often
+    a route left a model of it out.
+    """
 
     backend: str = ""
     calls: Calls = Calls()
@@ -117,6 +119,7 @@ class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
     peak_in_flight: int = 0
     limit: int = 0
     breaker: BreakerStatistics = BreakerStatistics()
+    ejections: int = 0
     batches: Batches = Batches()
     keys: Mapping[str, KeyStatistics] = {}
     models: Mapping[str, ModelStatistics] = {}

@@ -24,6 +24,7 @@ __all__ = [
     "QueueEntered",
     "QueueRefused",
     "RetryScheduled",
+    "RouteEjected",
     "RouteMoved",
     "TransportSent",
     "VerdictGiven",
@@ -49,13 +50,25 @@ class RouteMoved(Event, frozen=True, kw_only=True, gc=False):
     error: str
 
 
+class RouteEjected(Event, frozen=True, kw_only=True, gc=False):
+    """A target of a route fails when the others don't: for ``seconds_s`` it is tried only after them."""
+
+    name: ClassVar[str] = "asyncapi.route_ejected"
+    route: str
+    target: str
+    reason: str
+    seconds_s: float
+
+
 class QueueEntered(Event, frozen=True, kw_only=True, gc=False):
-    """A call waits for its lease."""
+    """A call waits for its lease, first of all for a station: "queue" (others come first), "limit",
+    "breaker", "rate" or "key"."""
 
     name: ClassVar[str] = "asyncapi.queue_entered"
     detail: ClassVar[bool] = True
     priority: str
     waiting: int
+    waits_for: str = "queue"
 
 
 class QueueRefused(Event, frozen=True, kw_only=True, gc=False):

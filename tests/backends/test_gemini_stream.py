@@ -129,7 +129,7 @@ def test_every_cut_is_an_interruption_with_the_part_that_arrived(golden: bytes) 
     for end in range(len(golden)):
         stream = decoder()
         stream.feed(golden[:end])
-        if golden is TOOLS and end >= len(golden) - 2:
+        if end >= len(golden) - 2:
             assert stream.finish() == whole  # nothing but the blank line is missing, and it brought no text
             continue
         with pytest.raises(StreamInterruptedError) as caught:

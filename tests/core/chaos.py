@@ -29,6 +29,7 @@ from asyncapi import (
     Timeout,
 )
 from asyncapi._core.call import Call
+from asyncapi._core.lease import Lease
 from asyncapi._core.worker import Worker
 from asyncapi.testing import virtual_time
 from asyncapi.testing.scripted import ScriptedTransport, Step, fail, hang, reply, stream
@@ -210,7 +211,9 @@ class World:
                 await asyncio.sleep(moment - loop.time())
             if closing is not None and moment > closing:
                 closing = None
-                await self.client.aclose()
+                drained = self.client.aclose(drain=rng.choice((0.0, 0.05, 5.0)))
+                self.tasks["closing"] = asyncio.ensure_future(drained)
+                await asyncio.sleep(0)
             self.begin(f"c{i}")
             if i % 50 == 0:
                 self.check()
@@ -226,7 +229,7 @@ class World:
 
     def check(self) -> None:
         """What holds at every moment."""
-        endpoint = core(self.client) if not self.client._runtime._closed else None
+        endpoint = core(self.client) if not self.client._runtime._shutdown.closed else None
         if endpoint is None:
             return
         queue, calls = endpoint.queue, list(endpoint.queue.calls())
@@ -269,11 +272,11 @@ def run(seed: int, calls: int, *, shuffle: float = 0.2) -> Outcome:
     world = World(seed, calls)
     grant = Worker._grant
 
-    def striking(worker: Worker, call: Call, now: float) -> None:
+    def striking(worker: Worker, call: Call, now: float, lease: Lease) -> None:
         early = world.random.random() < 0.5
         if early:
             world.strike(call)
-        grant(worker, call, now)
+        grant(worker, call, now, lease)
         if not early:
             world.strike(call)
 

@@ -275,6 +275,34 @@ async def test_a_service_that_is_healthy_again_gets_all_its_callers_back() -> No
         assert _state(client) == "closed"
 
 
+async def test_while_a_probe_is_out_nobody_is_refused_for_its_deadline(virtual_clock: VirtualTime) -> None:
+    """The time after which a probe counts as hung is no earliest start: it may be back at once."""
+    transport = ScriptedTransport([reply(status=500), reply(delay=0.5)], default=reply())
+    breaker = Breaker(failure_threshold=1, reset_after=10)
+    async with client_of(transport, breaker=breaker, retry=NO_RETRY, on_open="wait") as client:
+        await outcomes([client.chat(MODEL, "trip")])
+        await asyncio.sleep(11)
+        answers = await outcomes(spread_calls(client, 5, timeout=3.0))
+
+        assert {type(answer) for answer in answers} == {ChatResponse}
+        assert virtual_clock.elapsed < 12
+
+
+async def test_a_call_whose_turn_comes_too_late_is_refused_at_its_turn(virtual_clock: VirtualTime) -> None:
+    """Let in while the breaker was closed, it hears of the outage once it is next, not at its deadline."""
+    transport = ScriptedTransport([reply(status=500, delay=1.0)], default=reply())
+    breaker = Breaker(failure_threshold=1, reset_after=60)
+    async with client_of(transport, limit=1, breaker=breaker, retry=NO_RETRY, on_open="wait") as client:
+        first, hurried, patient = start(
+            client.chat(MODEL, "trip"), client.chat(MODEL, "x", timeout=30.0), client.chat(MODEL, "y")
+        )
+        error = await caught(DeadlineExceededError, hurried)
+        assert virtual_clock.elapsed == pytest.approx(1.0, abs=0.01)
+        assert error.retry_after == pytest.approx(60, abs=0.1)
+        await outcomes([first, patient])
+        assert_at_rest(client, transport)
+
+
 async def test_a_disabled_breaker_never_opens() -> None:
     """It counts, and lets everything through."""
     patient = Patient()

@@ -25,7 +25,7 @@ from asyncapi import (
     Timeout,
 )
 from asyncapi.testing import VirtualTime
-from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply
+from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply, stream
 from asyncapi.types.events import KeyParked, QueueRefused, RetryScheduled
 from asyncapi.types.wire import Outgoing
 from tests.core.worlds import (
@@ -38,6 +38,7 @@ from tests.core.worlds import (
     key_of,
     outcomes,
     quota_reply,
+    read,
     spread_calls,
     start,
     steady,
@@ -362,3 +363,25 @@ async def test_an_endpoint_without_keys_gets_its_first_one_while_running() -> No
         assert (await under_way).text == "none"
         assert client.keys("vllm").names() == ("key-1",)
         assert_at_rest(client, transport)
+
+
+async def test_a_streams_head_that_tells_of_more_wakes_who_waits() -> None:
+    """A stream settles only at its end: what its head says of the key is used at once."""
+    none_left = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
+    much_left = {**none_left, "x-ratelimit-remaining-requests": "30"}
+    answers: list[Step] = [
+        reply("a", headers=none_left, delay=0.1),
+        stream(["b", "c"], headers=much_left, delay=0.2, interval=30.0),
+        reply("d", headers=much_left),
+    ]
+    transport = ScriptedTransport(answers)
+    async with client_of(transport, keys=[A], limit=2) as client:
+        await client.chat(MODEL, "first")
+        reader = start(read(client.stream(MODEL, "second")))
+        await asyncio.sleep(0.001)
+        waiting = start(*spread_calls(client, 1))
+        await outcomes([*reader, *waiting])
+
+    times = [sent.time for sent in transport.requests]
+    assert times[1] == pytest.approx(1.1, abs=0.01)
+    assert times[2] == pytest.approx(1.3, abs=0.01)

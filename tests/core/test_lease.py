@@ -9,6 +9,7 @@ import pytest
 
 from asyncapi import Breaker, ChatRequest, ChatResponse, Key, NoKeyAvailableError, Retry
 from asyncapi._core.call import Call
+from asyncapi._core.lease import Lease
 from asyncapi._core.worker import Worker
 from asyncapi.policies.verdict import IGNORED
 from asyncapi.testing.scripted import ScriptedTransport, hang, reply
@@ -37,9 +38,9 @@ def _at_grants(
     """Do something in the same turn as every grant to a waiting call: before it, or just after."""
     grant = Worker._grant
 
-    def patched(self: Worker, call: Call, now: float) -> None:
+    def patched(self: Worker, call: Call, now: float, lease: Lease) -> None:
         before()
-        grant(self, call, now)
+        grant(self, call, now, lease)
         after()
 
     monkeypatch.setattr(Worker, "_grant", patched)

@@ -121,7 +121,7 @@ async def test_a_bug_in_the_worker_reaches_every_waiting_caller_and_later_calls_
             raise RuntimeError("a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr(core(client), "wait", broken)
+            patch.setattr(core(client).breaker, "wait", broken)
             await blocker
             errors = [await caught(AsyncAPIError, call) for call in waiting]
 

@@ -136,7 +136,7 @@ def assert_at_rest(client: Client, transport: ScriptedTransport | None = None) -
     """Nothing is under way: every count is zero, and the invariants between them hold."""
     for endpoint in client._runtime.made.values():
         queue, order = endpoint.queue, endpoint.order
-        assert endpoint.semaphore.in_flight == 0
+        assert (endpoint.semaphore.in_flight, endpoint.calls) == (0, 0)
         assert [key.in_flight for key in endpoint.keys.keys] == [0] * len(endpoint.keys.keys)
         assert list(queue.calls()) == []
         assert queue.qsize() == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asyncapi import errors
 from asyncapi.errors import AsyncAPIError
-from asyncapi.policies.routing import may_move, order
+from asyncapi.policies.routing import by_choice, may_move, may_wait, order
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,33 @@ def test_a_draw_at_the_very_end_finds_the_last_target() -> None:
             return 1.0
 
     assert order(["a", "b"], [1.0, 1.0], AlmostOne()) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (errors.RateLimitError("429"), True),
+        (errors.NoKeyAvailableError("all rest"), True),
+        (errors.CircuitOpenError("open"), True),
+        (errors.OverloadedError("busy", retry_after=3.0), True),
+        (errors.OverloadedError("busy"), False),
+        (errors.QueueFullError("full", retry_after=1.0), False),
+        (errors.ServerError("broken"), False),
+        (errors.ConnectError("refused"), False),
+    ],
+)
+def test_only_what_rests_is_waited_for(error: AsyncAPIError, waits: bool) -> None:
+    """Where the service said when, or our own refusal did."""
+    assert may_wait(error) == waits
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=8), seed=st.integers(0, 2**32))
+def test_the_heaviest_is_never_first_of_several(loads: list[float], seed: int) -> None:
+    """Every target once; the heaviest wins no draw until it is alone."""
+    targets = [str(i) for i in range(len(loads))]
+    ordered = by_choice(targets, lambda target: loads[int(target)], Random(seed))
+
+    assert sorted(ordered) == targets
+    if len(loads) > 1 and loads.count(max(loads)) == 1:
+        assert loads[int(ordered[0])] < max(loads)

@@ -29,7 +29,9 @@ def settings() -> list[asyncapi.Endpoint]:
             retry=asyncapi.Retry(attempts=5, base=0.5, cap=20, budget=0.1, reserve=5),
             breaker=asyncapi.Breaker(failure_threshold=5, reset_after=30.0),
             batch=asyncapi.Batch(size=32, wait=0.02),
-            timeout=asyncapi.Timeout(total=60, connect=5, first_byte=None, idle=10),
+            timeout=asyncapi.Timeout(
+                total=60, connect=5, first_byte=None, idle=10, first_token=20, minimum_rate=50, rate_window=20
+            ),
             headers={"X-Team": "search"},
             requests_per_second=10.0,
             on_open="wait",
@@ -48,7 +50,7 @@ async def calls() -> None:
         assert_type(reply.usage, asyncapi.Usage)
         assert_type(reply.usage.total_tokens, int | None)
         assert_type(reply.tool_calls, tuple[asyncapi.ToolCall, ...])
-        vectors = await client.embed("hf_tei:bge", ["a", "b"], tenant="t", tag="x", timeout=2.0)
+        vectors = await client.embed("hf_tei:bge", ["a", "b"], tenant="t", tag="x", session="s", timeout=2.0)
         assert_type(vectors, asyncapi.EmbedResponse)
         ranked = await client.rerank("hf_tei:bge", query="q", documents=["a"], top_n=1)
         assert_type(ranked, asyncapi.RerankResponse)
@@ -112,7 +114,10 @@ def routed() -> asyncapi.Client:
     assert_type(asyncapi.Price(input=1.0, output=2.0).cost(5, 7), float)
     assert_type(cache.path, str)
     weighted = asyncapi.Route(("openai:a", "claude:b"), weights=(3, 1))
-    return asyncapi.Client(routes={"fast": weighted, "smart": ["openai:a", "claude:b"]})
+    learning = asyncapi.Route(
+        ("openai:a", "claude:b"), strategy="adaptive", outliers=asyncapi.Outliers(consecutive=3, base=10)
+    )
+    return asyncapi.Client(routes={"fast": weighted, "steady": learning, "smart": ["openai:a", "claude:b"]})
 
 
 async def streams(client: asyncapi.Client) -> None:
