@@ -64,10 +64,14 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one request of an operation may carry. ``chars`` approximates a token limit."""
+    """How much one request of an operation may carry.
+
+    ``chars`` approximates a token limit; ``bytes`` are those of the encoded body.
+    """
 
     items: int
     chars: int | None = None
+    bytes: int | None = None
 
 
 class RateHeaders(msgspec.Struct, frozen=True):

@@ -12,13 +12,17 @@ from asyncapi.policies.batching.chats import ChatBatching
 from asyncapi.policies.batching.lists import ClassifyBatching, CompleteBatching, EmbedBatching, ListBatching
 from asyncapi.policies.batching.objects import ObjectBatching
 from asyncapi.policies.batching.shares import share
+from asyncapi.policies.batching.sizes import Ceiling, Sizes, too_large
 from asyncapi.policies.batching.strategy import Batching
 from asyncapi.policies.batching.tensors import InferBatching
+from asyncapi.policies.batching.waits import AdaptiveWait, Wait
 from asyncapi.types.requests import ModerateRequest, SparseEmbedRequest, TokenizeRequest
 
 __all__ = [
     "STRATEGIES",
+    "AdaptiveWait",
     "Batching",
+    "Ceiling",
     "ChatBatching",
     "ClassifyBatching",
     "CompleteBatching",
@@ -26,7 +30,10 @@ __all__ = [
     "InferBatching",
     "ListBatching",
     "ObjectBatching",
+    "Sizes",
+    "Wait",
     "share",
+    "too_large",
 ]
 
 #: How each operation travels together, where a service's row says that it may.
