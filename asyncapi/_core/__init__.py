@@ -11,6 +11,8 @@ settling   how attempts end, and whether another follows
 deadlines  many deadlines on one timer
 headers    what a reply says of its key and its service
 batcher    gathers compatible calls into one
+batches    what a batch is made of
+sender     sends batches, in halves where they are refused, and shares the answers out
 routing    several targets behind one name
 streaming  the same stations for a streamed answer
 watch      ends streams that are silent, slow or late

@@ -1,32 +1,25 @@
 """Gathers compatible calls into one, and shares the answer out again.
 
-A batch is a call of its own: it takes one place in the queue and one lease. It flushes when it is
-full, when its first member has waited for ``Batch.wait``, or on the loop's next turn while the
-endpoint is idle: where nothing is under way, waiting for company gains nothing.
+A batch is a call of its own: it takes one place in the queue and one lease. It stays open until its turn
+comes, so that calls are gathered exactly while they would have to wait anyway: on an idle endpoint for
+one turn of the loop, on a busy one until a permit is free or the batch is full. Where the service could
+take it but calls come fast, it may be held for company for up to ``Batch.wait``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
+from asyncapi._core.batches import Group, Item, closed, settle, take_best_place
 from asyncapi._core.call import Call, Options
-from asyncapi._core.perform import attempts, deadline_error
+from asyncapi._core.perform import attempts
+from asyncapi._core.sender import Sender, whole
 from asyncapi.config import Batch
-from asyncapi.errors import (
-    AsyncAPIError,
-    ClientClosedError,
-    ConfigError,
-    ConnectionLostError,
-    DecodeError,
-    InvalidRequestError,
-)
-from asyncapi.policies.batching import STRATEGIES, Batching
-from asyncapi.types.events import BatchFlushed
+from asyncapi.errors import AsyncAPIError, ClientClosedError
+from asyncapi.policies.batching import STRATEGIES, AdaptiveWait, Sizes, Wait
 from asyncapi.types.requests import NativeRequest, Priority, Request
 from asyncapi.types.responses import NativeResponse, Response
 
@@ -35,65 +28,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher"]
 
-
-class _Item:
-    """One request in a batch.
-
-    State: its ``future``, cancelled when its caller is, and the ``batch`` that is under way with it.
-    """
-
-    __slots__ = ("batch", "call", "future", "request")
-
-    def __init__(self, call: Call, request: Request) -> None:
-        self.call = call
-        self.request = request
-        self.batch: Call | None = None
-        self.future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-    def leave_batch(self) -> None:
-        """What the batch went through, its member went through: told once, when either of them ends."""
-        member, batch, self.batch = self.call, self.batch, None
-        if batch is None:
-            return
-        member.wire = batch.wire
-        member.attempts += batch.attempts
-        member.ended += batch.ended
-        member.last_error = batch.last_error and batch.last_error.copy()
-        member.key = batch.key
-        member.queue_s += batch.queue_s
-        member.service_s = batch.service_s
-
-
-class _Group:
-    """Items that travel together.
-
-    State: ``items``, their ``size`` and ``chars``, how many are still ``wanted``; the ``timer`` until
-    flushed, then the ``task``.
-    """
-
-    def __init__(self, key: Hashable | None) -> None:
-        self.key = key
-        self.items: list[_Item] = []
-        self.size = 0
-        self.chars = 0
-        self.timer: asyncio.Handle | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.wanted = 0
+#: The rates of so many kinds of calls (same operation, model and parameters) are remembered.
+_MOST_WAITS = 256
 
 
 class Batcher:
-    """The micro-batcher of one endpoint.
+    """The micro-batcher of one endpoint: here calls are gathered, in ``Sender`` they are sent.
 
-    State: the ``_open`` groups that still gather, by operation and compatibility key; the ``_limits`` of
-    what the service takes, and whether it was ``_asked`` for them.
+    State: the ``_open`` groups that still gather, by operation and compatibility key; the ``_waits`` that
+    know how fast calls of one key come; the ``sizes`` of what the service takes, and whether it was
+    ``_asked`` for them.
     """
 
     def __init__(self, endpoint: Endpoint, settings: Batch) -> None:
         self._endpoint = endpoint
         self._settings = settings
         self._limits = endpoint.backend.service.batches if settings.size > 1 else {}
-        self._open: dict[Hashable, _Group] = {}
+        self.sizes = Sizes(self._limits)
+        self._open: dict[Hashable, Group] = {}
+        self._waits: dict[Hashable, Wait] = {}
         self._asked = endpoint.backend.service.batch_size_from is None
+        self._sender = Sender(endpoint, self.sizes, self._seal)
 
     def takes(self, request: Request) -> bool:
         """Whether this kind of request is gathered here."""
@@ -107,18 +62,18 @@ class Batcher:
         if not self._asked:
             self._asked = True
             self._endpoint.tasks.start(self._ask(call.id), f"asyncapi batch size {self._endpoint.name}")
-        limit = self._limits[call.request.operation]
-        strategy = STRATEGIES[call.request.operation]
-        key = strategy.key(call.request)
-        pieces = strategy.pieces(call.request, limit.items, limit.chars)
+        request = call.request
+        strategy = STRATEGIES[request.operation]
+        limit = self.sizes.limit(request.operation, request.model)
+        key = strategy.key(request)
+        pieces = strategy.pieces(request, limit.items, _least(limit.chars, limit.bytes))
         if key is None and len(pieces) == 1:
             # It travels alone: in its own task, like any call.
-            return self._whole(await attempts(call), strategy.items(call.request), strategy)
-        items = [_Item(call, piece) for piece in pieces]
+            return whole(self._endpoint, await attempts(call), strategy.items(request), strategy)
+        place = None if key is None else _company(call, key)
+        items = [Item(call, piece, strategy.items(piece), strategy.chars(piece)) for piece in pieces]
         for item in items:
-            self._place(
-                item, strategy, None if key is None else (call.request.operation, call.options.key, key)
-            )
+            self._place(item, place)
         try:
             if len(items) == 1:
                 return await items[0].future
@@ -126,20 +81,20 @@ class Batcher:
             answers = await asyncio.gather(*(item.future for item in items))
         finally:
             for item in items:
-                self._withdraw(item)
+                _withdraw(item)
         return strategy.join(answers)
 
-    def flush(self) -> None:
-        """Whoever still gathers goes now."""
-        for key in list(self._open):
-            self._close(key, "drain")
+    def flush(self, reason: str = "drain") -> None:
+        """What is held for company goes now."""
+        for group in list(self._open.values()):
+            if group.timer is not None:
+                self._go(group, reason)
 
     def drop(self, error: AsyncAPIError) -> None:
         """Whoever still gathers gets ``error``."""
         for group in list(self._open.values()):
-            self._settle(group.items, error)
-            if group.timer is not None:
-                group.timer.cancel()
+            settle(group.items, error)
+            group.stop_timer()
         self._open.clear()
 
     async def _ask(self, call_id: str) -> None:
@@ -156,172 +111,153 @@ class Batcher:
         told = response.result if isinstance(response, NativeResponse) else None
         items = told.get(field) if isinstance(told, dict) else None
         if isinstance(items, int) and items >= 1:
-            self._limits = {op: replace(limit, items=items) for op, limit in self._limits.items()}
+            self.sizes.told(items)
 
     # --- gathering ----------------------------------------------------------------------------
 
-    def _place(self, item: _Item, strategy: Batching, key: Hashable | None) -> None:
+    def _place(self, item: Item, key: Hashable | None) -> None:
+        """Into the open group of its kind, if there is one with room, else into a new one."""
         if self._endpoint.closed:
             raise ClientClosedError("the client is closed: nothing was sent")
-        size, chars = strategy.items(item.request), strategy.chars(item.request)
         if key is None:
-            group = _Group(None)
-            self._join(group, item)
-            self._flush(group, "alone")
+            self._join(Group(None), item, "alone")
             return
-        limit = self._limits[item.request.operation]
-        most = min(self._settings.size, limit.items)
-        group = self._open.get(key) or _Group(key)
-        if group.items and (
-            group.size + size > most or (limit.chars is not None and group.chars + chars > limit.chars)
+        request = item.request
+        limit = self.sizes.limit(request.operation, request.model)
+        most, chars = min(self._settings.size, limit.items), _least(limit.chars, limit.bytes)
+        group = self._open.get(key)
+        if group is not None and (
+            group.size + item.size > most or (chars is not None and group.chars + item.chars > chars)
         ):
-            self._close(key, "full")
-            group = _Group(key)
-        if not group.items:
-            self._open[key] = group
-            self._schedule(key, group)
-        self._join(group, item)
-        group.size += size
-        group.chars += chars
-        if group.size >= most:
-            self._close(key, "full")
+            self._go(group, "full")
+            group = None
+        if group is None:
+            group = Group(key)
+            if item.size < most:
+                self._open[key] = group
+        self._join(group, item, "full" if group.size + item.size >= most else "")
+        wait = self._wait(key)
+        wait.arrived(item.joined or 0.0)
+        if group.task is None and group.timer is None:
+            self._hold(group, wait, most - group.size)
 
-    def _join(self, group: _Group, item: _Item) -> None:
-        group.items.append(item)
-        group.wanted += 1
-        item.future.add_done_callback(partial(self._item_done, group))
+    def _join(self, group: Group, item: Item, reason: str) -> None:
+        fresh = not group.items
+        group.add(item)
+        item.future.add_done_callback(partial(self._item_done, group, item))
+        if group.call is not None:
+            self._come_along(group.call, item)
+        if reason:
+            self._go(group, reason)
+        elif not fresh and group.timer is not None:
+            self._no_later(group, item.call)
 
-    def _item_done(self, group: _Group, future: asyncio.Future[Response]) -> None:
+    def _come_along(self, waiting: Call, item: Item) -> None:
+        """Into a batch that waits for its turn already."""
+        item.enter_batch(waiting)
+        member = item.call
+        if waiting.deadline is not None:
+            waiting.deadline = None if member.deadline is None else max(waiting.deadline, member.deadline)
+        take_best_place(waiting, member)
+
+    def _item_done(self, group: Group, item: Item, future: asyncio.Future[Response]) -> None:
         """A batch is cancelled when its last member is, whatever became of the others."""
         group.wanted -= 1
-        if group.wanted or not future.cancelled():
+        if not future.cancelled():
+            return
+        gathers = self._open.get(group.key) is group
+        if gathers:
+            group.forget(item)
+        if group.wanted:
             return
         if group.task is not None:
             group.task.cancel()
-        elif self._open.get(group.key) is group:
-            self._close(group.key, "")  # it has nobody left to send
+        if gathers:
+            self._seal(group)
 
-    def _schedule(self, key: Hashable, group: _Group) -> None:
-        loop = asyncio.get_running_loop()
-        if self._endpoint.idle:
-            group.timer = loop.call_soon(self._close, key, "idle")
-        else:
-            group.timer = loop.call_later(self._settings.wait, self._close, key, "wait")
+    # --- when a group goes --------------------------------------------------------------------
 
-    def _close(self, key: Hashable, reason: str) -> None:
-        """The group gathers no more: it goes."""
-        group = self._open.pop(key)
-        if group.timer is not None:
-            group.timer.cancel()
-        group.items = [item for item in group.items if not item.future.done()]
-        if group.items:
-            self._flush(group, reason)
-
-    def _flush(self, group: _Group, reason: str) -> None:
-        request = group.items[0].request
-        self._endpoint.emit(
-            BatchFlushed(
-                endpoint=self._endpoint.name,
-                operation=request.operation,
-                model=request.model,
-                items=len(group.items),
-                reason=reason,
-            )
-        )
-        group.task = self._endpoint.tasks.start(self._run(group), f"asyncapi batch {self._endpoint.name}")
-
-    def _withdraw(self, item: _Item) -> None:
-        """The member is gone: what it still waits for is not wanted."""
-        item.leave_batch()  # what its caller is told depends on what was sent
-        if not item.future.done():
-            item.future.cancel()
-        elif not item.future.cancelled():
-            item.future.exception()  # seen: another piece's error may have come first
-
-    # --- sending ------------------------------------------------------------------------------
-
-    async def _run(self, group: _Group) -> None:
-        try:
-            await self._send(group.items)
-        except asyncio.CancelledError:
-            self._settle(group.items, _closed(group.items))
-            raise
-        except BaseException as error:
-            self._settle(group.items, AsyncAPIError(f"the batch failed: {error!r}"), error)
-            raise
-
-    async def _send(self, items: Sequence[_Item]) -> None:
-        """One request for these items; if it is at fault, halves, so that a bad item fails alone."""
-        items = [item for item in items if not item.future.done()]
-        if not items:
+    def _hold(self, group: Group, wait: Wait, room: int) -> None:
+        """A new group goes at once, to its turn or to the queue, or is held for company for a moment."""
+        endpoint = self._endpoint
+        hold = wait.hold(room, endpoint.semaphore.in_flight) if endpoint.idle else 0.0
+        if not hold:
+            self._go(group, "idle")
             return
-        strategy = STRATEGIES[items[0].request.operation]
-        try:
-            response = await self._attempt(items, strategy)
-            answers = strategy.split(response, [item.request for item in items])
-        except (InvalidRequestError, ConfigError) as error:
-            if len(items) == 1:
-                self._settle(items, error)
-                return
-            half = len(items) // 2
-            async with asyncio.TaskGroup() as halves:
-                for part in (items[:half], items[half:]):
-                    halves.create_task(self._send(part))
-        except AsyncAPIError as error:
-            self._settle(items, error)
-        else:
-            for item, answer in zip(items, answers, strict=True):
-                if not item.future.done():
-                    item.future.set_result(answer)
+        group.due = endpoint.clock() + hold
+        group.timer = asyncio.get_running_loop().call_later(hold, self._go, group, "wait")
+        self._no_later(group, group.items[0].call)
 
-    async def _attempt(self, items: Sequence[_Item], strategy: Batching) -> Response:
-        """The merged call, as urgent as its most urgent member and as patient as its most patient."""
-        calls = [item.call for item in items]
-        merged = strategy.merge([item.request for item in items])
-        first = calls[0]
-        options = Options(
-            priority=min(call.options.priority for call in calls),
-            timeout=first.timeout,
-            key=first.options.key,
-            user=first.options.user,
-            tenant=first.options.tenant,
-            session=first.options.session,
-            on_open="wait" if any(call.on_open == "wait" for call in calls) else "fail",
-        )
-        call = Call(self._endpoint, merged, options, first.id)
-        deadlines = [member.deadline for member in calls]
-        call.deadline = None if None in deadlines else max(d for d in deadlines if d is not None)
-        for item in items:
-            item.batch = call
-        try:
-            with self._endpoint.deadlines.within(call.deadline) as deadline:
-                response = await attempts(call)
-        except TimeoutError as error:
-            raise (deadline_error(call) if deadline.expired else error) from error
-        finally:
-            for item in items:
+    def _wait(self, key: Hashable) -> Wait:
+        wait = self._waits.get(key)
+        if wait is None:
+            if len(self._waits) >= _MOST_WAITS:
+                del self._waits[next(iter(self._waits))]
+            wait = self._waits[key] = AdaptiveWait(self._settings.wait)
+        return wait
+
+    def _no_later(self, group: Group, member: Call) -> None:
+        """What is urgent is not held, and nothing is held until a member's deadline can't be met."""
+        endpoint = self._endpoint
+        if member.options.priority is Priority.HIGH:
+            self._go(group, "urgent")
+        elif member.deadline is not None and member.deadline - endpoint.typical_s < group.due:
+            group.stop_timer()
+            group.due = member.deadline - endpoint.typical_s
+            delay = max(0.0, group.due - endpoint.clock())
+            group.timer = asyncio.get_running_loop().call_later(delay, self._go, group, "urgent")
+
+    def _go(self, group: Group, reason: str) -> None:
+        """To the service, through the queue. It stays open until its turn comes, unless it is full."""
+        group.stop_timer()
+        if reason == "full" or group.task is None:
+            group.reason = reason
+        if reason == "full":
+            self._seal(group)
+        if group.task is None:
+            name = f"asyncapi batch {self._endpoint.name}"
+            group.task = self._endpoint.tasks.start(self._sender.run(group), name)
+            group.task.add_done_callback(partial(self._ended, group))
+
+    def _ended(self, group: Group, task: asyncio.Task[None]) -> None:
+        """Nobody is left without an end, also where the task was cancelled before its first step."""
+        self._seal(group)
+        if left := group.alive():
+            for item in left:
                 item.leave_batch()
-        return self._whole(response, sum(strategy.items(item.request) for item in items), strategy)
+            error = None if task.cancelled() else task.exception()
+            told = closed(left) if error is None else AsyncAPIError(f"the batch failed: {error!r}")
+            settle(left, told, error)
+        if self._open and not self._endpoint.semaphore.in_flight:
+            self.flush("idle")  # nothing is under way any more: holding others would gain nothing
 
-    def _whole(self, response: Response, wanted: int, strategy: Batching) -> Response:
-        """The response, if it answers every item."""
-        if (got := strategy.answers(response)) != wanted:
-            raise DecodeError(f"{self._endpoint.name} answered {got} items for {wanted}")
-        return response
-
-    @staticmethod
-    def _settle(items: Sequence[_Item], error: AsyncAPIError, cause: BaseException | None = None) -> None:
-        """Each member gets an error of its own: one raised twice would carry the other's traceback."""
-        for item in items:
-            if not item.future.done():
-                own = error if len(items) == 1 else error.copy()
-                own.__cause__ = cause or error.__cause__
-                item.future.set_exception(own)
+    def _seal(self, group: Group) -> None:
+        """It gathers no more."""
+        group.stop_timer()
+        if self._open.get(group.key) is group:
+            del self._open[group.key]
 
 
-def _closed(items: Sequence[_Item]) -> AsyncAPIError:
-    """What members of a batch get that was cancelled from outside: the truth about what was sent."""
-    if any(item.call.attempts for item in items):
-        message = "the client was closed while the batch was under way"
-        return ConnectionLostError(message, sent=True, retryable=False)
-    return ClientClosedError("the client was closed while the batch waited: nothing was sent")
+def _company(call: Call, key: Hashable) -> Hashable:
+    """Equal for calls that may travel together: also their key, their patience and their user's keys."""
+    options, timeout, user = call.options, call.timeout, call.options.user
+    if user is not None and not any(user in one.users for one in call.endpoint.keys.keys):
+        user = None
+    patience = (call.on_open, call.patient, timeout.connect, timeout.first_byte)
+    return (call.request.operation, options.key, user, patience, key)
+
+
+def _withdraw(item: Item) -> None:
+    """The member is gone: what it still waits for is not wanted."""
+    item.leave_batch()  # what its caller is told depends on what was sent
+    if not item.future.done():
+        item.future.cancel()
+    elif not item.future.cancelled():
+        item.future.exception()  # seen: another piece's error may have come first
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    """The smaller of two bounds, of which either may be missing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

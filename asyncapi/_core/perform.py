@@ -49,12 +49,16 @@ async def perform(call: Call) -> Response:
     return response
 
 
-async def attempts(call: Call) -> Response:
-    """Try until there is an answer, or no other attempt is allowed. Backoff holds nothing."""
+async def attempts(call: Call, lease: Lease | None = None) -> Response:
+    """Try until there is an answer, or no other attempt is allowed. Backoff holds nothing.
+
+    A batch, which gathers until its turn, comes with its first ``lease`` and encoded.
+    """
     endpoint = call.endpoint
-    call.wire = endpoint.backend.encode(call.request)  # once, before it waits: a bad request is refused now
-    while True:
+    if lease is None:
+        call.wire = endpoint.backend.encode(call.request)  # once, before it waits: refused now if it is bad
         lease = await endpoint.acquire(call)  # queue, limit, breaker, rate, key
+    while True:
         try:
             reply = await exchange(lease, outgoing(lease))  # transport
             observe(lease, reply.headers)  # rate
@@ -68,6 +72,7 @@ async def attempts(call: Call) -> Response:
             return response
         if delay:
             await endpoint.backoff.sleep(delay)
+        lease = await endpoint.acquire(call)
 
 
 def outgoing(lease: Lease) -> Outgoing:

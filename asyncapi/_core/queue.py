@@ -93,6 +93,12 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
             heapq.heapify(self._queue)
             self._dead = 0
 
+    def move(self, call: Call) -> None:
+        """A waiting call got another tag: its entry goes to the place of that. Takes O(n), and is rare."""
+        for entries in (self._queue, self._aside):
+            entries[:] = [(call.tag or 0.0, e[1], call) if e[2] is call else e for e in entries]
+        heapq.heapify(self._queue)
+
     def calls(self) -> Iterator[Call]:
         """The live calls, in no particular order."""
         return (entry[2] for entry in (*self._queue, *self._aside) if entry[2].waiting)

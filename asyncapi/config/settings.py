@@ -173,8 +173,10 @@ class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How compatible calls are gathered into one.
 
-    At most ``size`` items (and never more than the service takes) and at most ``wait`` seconds after
-    the first item. ``size=1`` turns it off.
+    A batch goes as soon as the service can take it, and gathers while it has to wait for its turn: at most
+    ``size`` items, and never more than the service takes. ``wait`` bounds how long it is held for company
+    where it could go at once; that happens only while calls come fast, and 0 forbids it. ``size=1`` turns
+    gathering off.
     """
 
     size: Count = 10

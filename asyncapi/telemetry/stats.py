@@ -111,11 +111,14 @@ class _Endpoint:
     """Counters of one endpoint. State: all of its slots."""
 
     __slots__ = (
+        "batch_items",
+        "batch_reasons",
         "batched",
         "batches",
         "cancelled",
         "ejections",
         "failures",
+        "held",
         "keys",
         "models",
         "opened",
@@ -129,7 +132,9 @@ class _Endpoint:
 
     def __init__(self) -> None:
         self.succeeded = self.refused = self.cancelled = self.retries = 0
-        self.batches = self.batched = self.opened = self.ejections = 0
+        self.batches = self.batched = self.batch_items = self.opened = self.ejections = 0
+        self.batch_reasons: dict[str, int] = {}
+        self.held = _Times()
         self.failures: dict[str, int] = {}
         self.keys: dict[str, _Tally] = {}
         self.models: dict[str, _Tally] = {}
@@ -238,6 +243,9 @@ class Collector:
     def _batch_flushed(self, counters: _Endpoint, event: BatchFlushed) -> None:
         counters.batches += 1
         counters.batched += event.items
+        counters.batch_items += event.size
+        counters.batch_reasons[event.reason] = counters.batch_reasons.get(event.reason, 0) + 1
+        counters.held.add(event.waited_s)
 
     def _breaker_changed(self, counters: _Endpoint, event: BreakerChanged) -> None:
         counters.opened += event.new == "open"
@@ -277,7 +285,13 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         limit=live.limit,
         breaker=BreakerStatistics(state=live.breaker, opened=counters.opened),
         ejections=counters.ejections,
-        batches=Batches(count=counters.batches, calls=counters.batched),
+        batches=Batches(
+            count=counters.batches,
+            calls=counters.batched,
+            items=counters.batch_items,
+            reasons=dict(counters.batch_reasons),
+            held=counters.held.percentiles(),
+        ),
         keys=_freeze_keys(counters, live),
         models={name: tally.as_model() for name, tally in counters.models.items()},
         tags={name: tally.as_model() for name, tally in counters.tags.items()},

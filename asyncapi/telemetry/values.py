@@ -97,10 +97,27 @@ class BreakerStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batches(msgspec.Struct, frozen=True, kw_only=True):
-    """How many batches were sent, with how many calls in them."""
+    """How many batches were sent, with how many calls and ``items`` (texts, rows, keys) in them.
+
+    ``reasons`` counts for what they went: "idle", "turn", "full", "wait", "urgent", "drain", "alone" (see
+    ``BatchFlushed``). ``held`` is how long the first call of each waited for its batch to go.
+    """
 
     count: int = 0
     calls: int = 0
+    items: int = 0
+    reasons: Mapping[str, int] = {}
+    held: Percentiles = Percentiles()
+
+    @property
+    def saved(self) -> int:
+        """How many requests fewer than if each call had gone alone, before retries and halves."""
+        return self.calls - self.count
+
+    @property
+    def calls_each(self) -> float:
+        """How many calls a batch had on average."""
+        return self.calls / self.count if self.count else 0.0
 
 
 class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):

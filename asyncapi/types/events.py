@@ -80,13 +80,20 @@ class QueueRefused(Event, frozen=True, kw_only=True, gc=False):
 
 
 class BatchFlushed(Event, frozen=True, kw_only=True, gc=False):
-    """Calls were sent as one; ``reason`` is "full", "wait", "idle" or "drain"."""
+    """Calls are sent as one: ``items`` calls, which have ``size`` texts (rows, keys) together.
+
+    ``reason``: "idle" (nothing stood in its way), "turn" (it gathered until its turn came), "full", "wait"
+    (it was held for company and its time was over), "urgent" (a member could not wait), "drain" (the client
+    is being closed), or "alone" (it can't be merged). ``waited_s`` is how long the first member waited.
+    """
 
     name: ClassVar[str] = "asyncapi.batch_flushed"
     operation: str
     model: str
     items: int
     reason: str
+    size: int
+    waited_s: float
 
 
 class BreakerChanged(Event, frozen=True, kw_only=True, gc=False):

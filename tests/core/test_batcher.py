@@ -190,19 +190,21 @@ async def test_a_lone_call_on_an_idle_endpoint_is_not_held_at_all(virtual_clock:
     assert virtual_clock.elapsed < 0.001
 
 
-async def test_a_lone_call_is_never_held_longer_than_the_wait() -> None:
-    """While the endpoint is busy a batch gathers, for at most ``wait``."""
+async def test_a_batch_gathers_until_its_turn_comes() -> None:
+    """On a busy endpoint it waits in the queue anyway; whoever comes meanwhile goes along."""
     recorder = Recorder()
     transport = _service(delay=1.0)
-    async with client_of(transport, limit=1, batch=Batch(size=8, wait=0.2), hooks=[recorder]) as client:
-        first = asyncio.ensure_future(client.embed(MODEL, "1"))
-        await asyncio.sleep(0.1)
-        second = asyncio.ensure_future(client.embed(MODEL, "2"))
-        await asyncio.sleep(0.19)
-        assert len(recorder.of(BatchFlushed)) == 1
-        await asyncio.sleep(0.02)
-        assert [event.reason for event in recorder.of(BatchFlushed)] == ["idle", "wait"]
-        await asyncio.gather(first, second)
+    async with client_of(transport, limit=1, batch=Batch(size=8, wait=0.01), hooks=[recorder]) as client:
+        calls = start(client.embed(MODEL, "0"))
+        for i in range(1, 5):
+            await asyncio.sleep(0.2)
+            calls += start(client.embed(MODEL, str(i)))
+        await asyncio.gather(*calls)
+
+    assert [texts_of_sent(transport, i) for i in range(transport.total)] == [["0"], ["1", "2", "3", "4"]]
+    flushed = recorder.of(BatchFlushed)
+    assert [(event.reason, event.items, event.size) for event in flushed] == [("idle", 1, 1), ("turn", 4, 4)]
+    assert [event.waited_s for event in flushed] == pytest.approx([0.0, 0.8], abs=1e-4)
 
 
 async def test_an_answer_of_the_wrong_length_fails_clearly_for_every_member() -> None:

@@ -14,7 +14,7 @@ from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi.abc import Hook, Transport
 from asyncapi.policies.breaker import State
 from asyncapi.policies.fairness import Fair
-from asyncapi.testing.scripted import Reply, ScriptedTransport, reply
+from asyncapi.testing.scripted import Reply, ScriptedTransport, Sent, reply
 from asyncapi.types.events import Event
 from asyncapi.types.wire import Outgoing
 
@@ -45,7 +45,7 @@ def core(client: Client) -> CoreEndpoint:
     return client._runtime.endpoint(NAME)
 
 
-def key_of(request: Outgoing) -> str:
+def key_of(request: Outgoing | Sent) -> str:
     """The secret that a request carries."""
     return request.headers["Authorization"].removeprefix("Bearer ")
 
@@ -56,7 +56,7 @@ def text_of(request: Outgoing) -> str:
     return str(orjson.loads(request.body)["messages"][-1]["content"])
 
 
-def texts_of(request: Outgoing) -> list[str]:
+def texts_of(request: Outgoing | Sent) -> list[str]:
     """The texts of an embedding request."""
     assert request.body is not None
     return list(orjson.loads(request.body)["input"])
