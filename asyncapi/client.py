@@ -24,6 +24,7 @@ from asyncapi.errors import ConfigError
 from asyncapi.objects import Objects
 from asyncapi.routes import Routes
 from asyncapi.runtime import CallOptions, Runtime, check_options
+from asyncapi.switches import BreakerSwitch
 from asyncapi.telemetry.values import Statistics
 from asyncapi.types.messages import MessageLike
 from asyncapi.types.requests import ChatRequest, Request, RespondRequest
@@ -207,6 +208,10 @@ class Client(Verbs):
     def keys(self, endpoint: str) -> Keys:
         """The keys of an endpoint, to add, remove, restore while running."""
         return Keys(self._runtime, self._runtime.endpoint(endpoint))
+
+    def breaker(self, endpoint: str) -> BreakerSwitch:
+        """The breaker of an endpoint, to look at, and to force open or closed while running."""
+        return BreakerSwitch(self._runtime.endpoint(endpoint))
 
     def endpoints(self) -> tuple[str, ...]:
         """The names of the endpoints made so far."""

@@ -249,6 +249,7 @@ class Runtime:
                 retry=RetryPolicy(settings.retry, self.random),
                 budget=RetryBudget(settings.retry.budget, settings.retry.reserve),
                 breaker=settings.breaker,
+                random=self.random,
                 batch=settings.batch,
                 timeout=settings.timeout,
                 on_open=settings.on_open,
@@ -373,5 +374,6 @@ def _live(endpoint: CoreEndpoint, now: float) -> Live:
         peak_in_flight=endpoint.semaphore.peak,
         limit=endpoint.semaphore.limit.value,
         breaker=endpoint.breaker.state.value,
+        breaker_rates=endpoint.breaker.rates(now),
         keys={key.name: (key.in_flight, key.state(now)) for key in endpoint.keys.keys},
     )

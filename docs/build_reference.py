@@ -19,7 +19,7 @@ import msgspec
 from describing import describe, first_line, markdown, named, page, table, value_text
 
 import asyncapi
-from asyncapi import abc, client, config, emulator, errors, integrations, jobs, objects, testing
+from asyncapi import abc, client, config, emulator, errors, integrations, jobs, objects, switches, testing
 from asyncapi._core.stages import STAGES
 from asyncapi.backends import OpenAIDialect, Quirks, get_backend, known_backends
 from asyncapi.config.environment import WORDS
@@ -47,7 +47,14 @@ def linked(name: str) -> str:
 
 
 def client_page() -> str:
-    things = [asyncapi.Client, asyncapi.Stream, asyncapi.Done, client.Keys, CallOptions]
+    things = [
+        asyncapi.Client,
+        asyncapi.Stream,
+        asyncapi.Done,
+        client.Keys,
+        switches.BreakerSwitch,
+        CallOptions,
+    ]
     intro = (
         "Settings are on the page [configuration](configuration.md), requests and messages on "
         "[requests](requests.md), what comes back on [responses](responses.md)."

@@ -76,8 +76,9 @@ def _hindered(
     if not call.patient and (rest := endpoint.rest(call, now)):
         return refusals.resting(endpoint, rest)
     wait = earliest = max(breaker_s, cool_s, key_s)
-    if endpoint.breaker.state is State.HALF_OPEN:
-        # That is when a probe counts as hung. It may come back, and let others go, at any time before.
+    if endpoint.breaker.state is State.HALF_OPEN or endpoint.breaker.state is State.FORCED_OPEN:
+        # That is when a probe counts as hung. It may come back, and let others go, at any time before;
+        # so may the operator.
         earliest = max(cool_s, key_s, 0.0)
     if call.deadline is not None and now + earliest >= call.deadline:
         return refusals.too_late(endpoint, call, now, earliest)

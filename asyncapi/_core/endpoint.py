@@ -22,17 +22,19 @@ from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
-from asyncapi._core.settling import ended
+from asyncapi._core.settling import blamed, ended, timed
 from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
 from asyncapi.config import Batch, Breaker, OnOpen, Timeout
 from asyncapi.errors import AsyncAPIError, ClientClosedError, NotSentError
 from asyncapi.policies.breaker import CircuitBreaker, State
+from asyncapi.policies.ejection import Ejection
 from asyncapi.policies.fairness import Order
 from asyncapi.policies.keys import KeyRing
 from asyncapi.policies.limits import Limit
-from asyncapi.policies.retry import RetryBudget, RetryPolicy
+from asyncapi.policies.retry import Random, RetryBudget, RetryPolicy
+from asyncapi.policies.slowness import Slowness
 from asyncapi.policies.verdict import IGNORED, Judgement, Verdict
 from asyncapi.types.events import (
     BreakerChanged,
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "Parts"]
 
+_OK = Verdict.OK
+
 
 class Parts(msgspec.Struct, kw_only=True):
     """What an endpoint is put together from."""
@@ -65,6 +69,7 @@ class Parts(msgspec.Struct, kw_only=True):
     retry: RetryPolicy
     budget: RetryBudget
     breaker: Breaker
+    random: Random
     batch: Batch
     timeout: Timeout
     on_open: OnOpen
@@ -110,7 +115,9 @@ class Endpoint:
         self.typical_s = 0.0
         self.closed = False
         self.semaphore = Semaphore(parts.limit)
-        self.breaker = CircuitBreaker(parts.breaker, self._breaker_changed)
+        self.breaker = CircuitBreaker(parts.breaker, self._breaker_changed, parts.random)
+        self.slowness = Slowness(parts.breaker)
+        self.ejection = Ejection(parts.breaker, parts.random)
         self.order = parts.order
         self.queue = CallQueue(parts.queue_size)
         self._sequence = 0
@@ -278,12 +285,18 @@ class Endpoint:
         self.semaphore.release()
         key.in_flight -= 1
         retry_after = error.retry_after if error is not None else None
-        self.breaker.settle(lease.permit, verdict, now, retry_after)
+        took = now - lease.granted
+        good = verdict is _OK
+        if good and took > self.slowness.notice_s:
+            verdict = timed(lease, took)
+        blame = verdict if good else blamed(lease, verdict, now)
+        self.breaker.settle(lease.permit, blame, now, retry_after)
         if lease.sent:
             call.ended += 1
-            took = call.service_s = now - lease.granted
-            if verdict is Verdict.OK:
+            call.service_s = took
+            if good:
                 key.throttles = 0
+                key.ok += 1
                 self.typical_s += (took - self.typical_s) * (0.1 if self.typical_s else 1.0)
             self.emit(
                 VerdictGiven(
@@ -304,10 +317,13 @@ class Endpoint:
 
     def _breaker_changed(self, old: State, new: State, reason: str) -> None:
         self.emit(BreakerChanged(endpoint=self.name, old=old.value, new=new.value, reason=reason))
-        if new is State.OPEN:
+        if new is State.OPEN or new is State.FORCED_OPEN:
             for call in self.queue.calls():
                 if call.on_open == "fail":
                     self.reject(call, refusals.circuit_open(self, self.clock()))
+        elif new is not State.HALF_OPEN and old is not State.CLOSED and old is not State.FORCED_CLOSED:
+            self.semaphore.restart(self.clock())  # those who wait must not come all at once
+            self.worker.kick()
 
     def reject_keyless(self) -> None:
         """A key was parked or removed: calls that have none left don't wait for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from asyncapi.errors import (
@@ -22,6 +23,11 @@ __all__ = ["circuit_open", "closed", "no_key", "queue_full", "resting", "too_lat
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
     """The breaker lets nothing through."""
     wait = endpoint.breaker.wait(now)
+    if wait == math.inf:
+        return CircuitOpenError(
+            f"breaker of {endpoint.name} is {endpoint.breaker.state.value} by an operator: nothing was sent; "
+            f"it stays so until client.breaker({endpoint.name!r}).reset()"
+        )
     return CircuitOpenError(
         f"breaker of {endpoint.name} is {endpoint.breaker.state.value}: nothing was sent; "
         f"retry after {wait:.3g} s, or use on_open='wait'",

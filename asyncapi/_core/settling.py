@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asyncapi._core.lease import Lease
     from asyncapi.types.responses import Response
 
-__all__ = ["ended", "failed", "lost"]
+__all__ = ["blamed", "ended", "failed", "lost", "timed"]
 
 #: The call's own deadline cut a service short that had its usual time.
 _TIMED_OUT = Judgement(Verdict.FAILED)
@@ -69,6 +69,31 @@ def lost(lease: Lease, error: AsyncAPIError) -> Judgement:
         endpoint.emit(DecodeFailed(endpoint=endpoint.name, request_id=lease.call.id, error=error.message))
     _treat_key(endpoint, lease.key, judgement, error)
     return judgement
+
+
+def timed(lease: Lease, took: float) -> Verdict:
+    """The verdict on an answer that took long."""
+    call = lease.call
+    # A stream takes as long as its answer is long: its first token tells.
+    waited = took if call.first_token_s is None else call.first_token_s
+    return Verdict.SLOW if call.endpoint.slowness.judge(waited) else Verdict.OK
+
+
+def blamed(lease: Lease, verdict: Verdict, now: float) -> Verdict:
+    """The verdict as the breaker sees it: a failure may be one too many of its key.
+
+    Then the key is taken out while its peers go on, and the service is not blamed.
+    """
+    endpoint, key = lease.call.endpoint, lease.key
+    if verdict is not Verdict.FAILED or len(endpoint.keys.keys) < 2:
+        return verdict
+    rest = endpoint.ejection.failed(key, endpoint.keys.keys, now)
+    if rest is None:
+        return verdict
+    key.park(now + rest, "failing")
+    endpoint.emit(KeyParked(endpoint=endpoint.name, key=key.name, reason="failing", seconds_s=rest))
+    endpoint.reject_keyless()
+    return Verdict.IGNORED
 
 
 def ended(

@@ -47,6 +47,7 @@ __all__ = [
 KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted", "adaptive"]
 OnOpen: TypeAlias = Literal["fail", "wait"]
 Adaptive: TypeAlias = Literal["adaptive"]
+Auto: TypeAlias = Literal["auto"]
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -144,9 +145,13 @@ class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Opens after ``failure_threshold`` failures in a row, or when, of the last ``window`` outcomes not
     older than ``window_seconds``, at least ``minimum_calls`` were seen and a share of ``failure_rate``
-    failed. Stays open ``reset_after`` seconds, doubled each time a probe fails, up to
-    ``reset_maximum``. Half-open lets ``probes`` calls through at a time and closes after
-    ``successes`` good ones. ``enabled=False`` counts but never opens.
+    failed, or a share of ``slow_rate`` were slow. Stays open half of ``reset_after`` (seconds) to all of
+    it, as chance has it; that is doubled each time a probe fails, up to ``reset_maximum``. Half-open lets
+    ``probes`` calls through at a time and closes after ``successes`` good ones. ``enabled=False`` counts
+    but never opens.
+
+    An answer is slow that took longer than ``slow_after`` (seconds; a stream: its first token). "auto" is
+    four times what all but a twentieth of the answers took so far, and 30 s at least; None: none is slow.
     """
 
     failure_threshold: Count = 5
@@ -156,6 +161,8 @@ class Breaker(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     window_seconds: Seconds = 60.0
     minimum_calls: Count = 10
     failure_rate: Portion = 0.5
+    slow_after: Seconds | Auto | None = None
+    slow_rate: Portion = 0.9
     probes: Count = 1
     successes: Count = 2
     enabled: bool = True

@@ -24,10 +24,10 @@ class KeyState:
     ``auth`` are the headers that carry it, ``headers`` all that is sent with it every time: the
     secret itself is not kept, and the repr shows neither.
 
-    State: how many were ``sent`` and are ``in_flight``; ``cool_until`` and ``parked_until`` with its
-    ``reason`` (clock seconds); ``throttles`` in a row; ``turn``, when it last went, and ``current``, its
-    place in the weighted rotation; its ``rate``, and the ``allowance`` that the service told; its ``load``,
-    None unless the strategy asks for it.
+    State: how many were ``sent``, are ``in_flight`` and were ``ok``; ``cool_until`` and ``parked_until``
+    with its ``reason`` (clock seconds); ``throttles`` in a row; ``turn``, when it last went, and
+    ``current``, its place in the weighted rotation; its ``rate``, and the ``allowance`` that the service
+    told; its ``load``, None unless the strategy asks for it.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class KeyState:
         "in_flight",
         "load",
         "name",
+        "ok",
         "parked_until",
         "rate",
         "reason",
@@ -69,6 +70,7 @@ class KeyState:
         self.load: Load | None = None
         self.sent = 0
         self.in_flight = 0
+        self.ok = 0
         self.throttles = 0
         self.cool_until = self.parked_until = -math.inf
         self.reason = ""

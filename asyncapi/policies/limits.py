@@ -9,7 +9,7 @@ import msgspec
 from asyncapi.config import AIMD, Fixed
 from asyncapi.policies.verdict import Verdict
 
-__all__ = ["AdaptiveLimit", "Ended", "FixedLimit", "Limit", "limit_of"]
+__all__ = ["AdaptiveLimit", "Ended", "FixedLimit", "Limit", "Ramp", "limit_of"]
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -88,6 +88,46 @@ class AdaptiveLimit:
     def _set(self, level: float) -> None:
         self.level = min(max(level, self.settings.minimum), self.settings.maximum)
         self.value = int(self.level)
+
+
+class Ramp:
+    """Another limit, that comes back in steps: begins with a quarter of it, and one more for each success.
+
+    So it doubles with each round of answers, as a slow start does. A congestion halves it. What started
+    before ``since`` proves nothing, and has a place of its own until it ends: calls that hang in the old
+    outage would else keep the new ones out.
+
+    State: the ``_cap``, and ``_cut_at``, when it was last halved.
+    """
+
+    learns = True
+
+    def __init__(self, under: Limit, since: float, in_flight: int = 0) -> None:
+        self.under = under
+        self._since = self._cut_at = since
+        self._cap = max(1, under.value // 4) + in_flight
+
+    @property
+    def value(self) -> int:
+        """How many attempts may be in flight now."""
+        return min(self._cap, self.under.value)
+
+    @property
+    def done(self) -> bool:
+        """Whether the limit under it is all that holds."""
+        return self._cap >= self.under.value
+
+    def settle(self, ended: Ended) -> None:
+        """One more for a success; half for a congestion."""
+        if self.under.learns:
+            self.under.settle(ended)
+        if ended.started < self._since:
+            self._cap = max(1, self._cap - 1)
+        elif ended.congested:
+            if ended.started >= self._cut_at:
+                self._cap, self._cut_at = max(1, self._cap // 2), ended.now
+        elif ended.verdict is Verdict.OK:
+            self._cap += 1
 
 
 def limit_of(settings: Fixed | AIMD) -> Limit:

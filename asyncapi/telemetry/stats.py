@@ -229,7 +229,7 @@ class Collector:
     def _verdict_given(self, counters: _Endpoint, event: VerdictGiven) -> None:
         key = _named(counters.keys, event.key)
         key.requests += 1
-        if event.verdict == "ok":
+        if event.verdict == "ok" or event.verdict == "slow":
             key.ok += 1
             counters.service.add(event.service_s)
         elif event.verdict == "throttled":
@@ -283,7 +283,7 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         in_flight=live.in_flight,
         peak_in_flight=live.peak_in_flight,
         limit=live.limit,
-        breaker=BreakerStatistics(state=live.breaker, opened=counters.opened),
+        breaker=_breaker(counters, live),
         ejections=counters.ejections,
         batches=Batches(
             count=counters.batches,
@@ -295,6 +295,13 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         keys=_freeze_keys(counters, live),
         models={name: tally.as_model() for name, tally in counters.models.items()},
         tags={name: tally.as_model() for name, tally in counters.tags.items()},
+    )
+
+
+def _breaker(counters: _Endpoint, live: Live) -> BreakerStatistics:
+    calls, failed, slow = live.breaker_rates
+    return BreakerStatistics(
+        state=live.breaker, opened=counters.opened, calls=calls, failure_rate=failed, slow_rate=slow
     )
 
 

@@ -90,10 +90,17 @@ class QueueStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BreakerStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """The breaker now, and how often it opened."""
+    """The breaker now, and how often it opened by itself.
+
+    ``state`` is "closed", "open", "half-open", or "forced-open" or "forced-closed" by an operator.
+    ``failure_rate`` and ``slow_rate`` are shares of the ``calls`` in its window.
+    """
 
     state: str = "closed"
     opened: int = 0
+    calls: int = 0
+    failure_rate: float = 0.0
+    slow_rate: float = 0.0
 
 
 class Batches(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +162,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint is at this moment, for the snapshot. ``keys``: name to (in flight, state)."""
+    """What an endpoint is at this moment, for the snapshot.
+
+    ``breaker_rates``: calls in the window, shares that failed and were slow. ``keys``: name to (in flight,
+    state).
+    """
 
     backend: str
     waiting: int
@@ -164,4 +175,5 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     peak_in_flight: int
     limit: int
     breaker: str
+    breaker_rates: tuple[int, float, float] = (0, 0.0, 0.0)
     keys: Mapping[str, tuple[int, str]]

@@ -97,7 +97,8 @@ class BatchFlushed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class BreakerChanged(Event, frozen=True, kw_only=True, gc=False):
-    """The breaker went from ``old`` to ``new`` ("closed", "open", "half-open")."""
+    """The breaker went from ``old`` to ``new``: "closed", "open", "half-open", or "forced-open" or
+    "forced-closed" by an operator."""
 
     name: ClassVar[str] = "asyncapi.breaker_changed"
     old: str

@@ -70,7 +70,7 @@ async def test_it_opens_after_five_failures_and_refuses_at_once(virtual_clock: V
         assert patient.transport.total == 5
         assert client.statistics().endpoints["openai"].breaker.opened == 1
 
-    assert error.retry_after == pytest.approx(30.0, abs=0.1)
+    assert 15.0 <= error.retry_after <= 30.0
     assert (error.sent, error.attempts, error.retryable) == (False, 0, True)
     assert [(e.old, e.new, e.reason) for e in recorder.of(BreakerChanged)] == [
         ("closed", "open", "5 failures in a row")
@@ -94,11 +94,11 @@ async def test_on_open_wait_waits_for_the_service_to_recover(virtual_clock: Virt
         await outcomes(spread_calls(client, 5))
         patient.ill = False
         waiting = start(*spread_calls(client, 20))
-        await asyncio.sleep(29)
+        await asyncio.sleep(14.9)
         assert patient.transport.total == 5
         answers = await asyncio.gather(*waiting)
         assert {answer.text for answer in answers} == {"well"}
-        assert 30 <= virtual_clock.elapsed < 31
+        assert 15 <= virtual_clock.elapsed < 31
         assert _state(client) == "closed"
         assert_at_rest(client, patient.transport)
 
@@ -213,7 +213,7 @@ async def test_a_hung_probe_counts_as_failed_after_the_rest_that_it_was_given(
         patient.silent = False
         await asyncio.gather(*waiting)
         assert _state(client) == "closed"
-        assert virtual_clock.elapsed < 125  # 30 s of rest, 30 s of hanging, at most 60 s of rest, 2 probes
+        assert virtual_clock.elapsed < 125  # at most 30 s of rest, 30 s of hanging, 60 s of rest, 2 probes
         # The old probe's end changes nothing: it is of an earlier generation.
         probe.cancel()
         await outcomes([probe])
@@ -245,23 +245,24 @@ async def test_a_deadline_before_the_breaker_may_close_is_refused_at_once() -> N
     async with client_of(patient.transport, retry=NO_RETRY, on_open="wait") as client:
         await outcomes(spread_calls(client, 5))
         error = await caught(DeadlineExceededError, client.chat(MODEL, "x", timeout=10.0))
-        assert error.retry_after == pytest.approx(30, abs=0.1)
+        assert 15 <= error.retry_after <= 30
         assert patient.transport.total == 5
 
 
 async def test_a_failed_probe_doubles_the_rest() -> None:
-    """30 s, then 60 s, up to the maximum."""
+    """30 s, then 60 s, up to the maximum; each is drawn from its upper half."""
     patient = Patient()
     async with client_of(patient.transport, retry=NO_RETRY) as client:
         rests = []
         await outcomes(spread_calls(client, 5))
         for _ in range(5):
             error = await caught(CircuitOpenError, client.chat(MODEL, "x"))
-            rests.append(round(error.retry_after))
+            rests.append(error.retry_after)
             await asyncio.sleep(error.retry_after)
             await caught(ServerError, client.chat(MODEL, "probe"))
 
-    assert rests == [30, 60, 120, 240, 300]
+    for rest, most in zip(rests, [30, 60, 120, 240, 300], strict=True):
+        assert most / 2 <= rest <= most
 
 
 async def test_a_service_that_is_healthy_again_gets_all_its_callers_back() -> None:
@@ -298,7 +299,7 @@ async def test_a_call_whose_turn_comes_too_late_is_refused_at_its_turn(virtual_c
         )
         error = await caught(DeadlineExceededError, hurried)
         assert virtual_clock.elapsed == pytest.approx(1.0, abs=0.01)
-        assert error.retry_after == pytest.approx(60, abs=0.1)
+        assert 30 <= error.retry_after <= 60
         await outcomes([first, patient])
         assert_at_rest(client, transport)
 

@@ -225,7 +225,7 @@ async def test_a_queued_call_is_refused_when_a_hung_probe_opens_the_breaker_at_i
         probe, waiting = start(*spread_calls(client, 2))  # both are let in: no probe is out yet
         error = await caught(CircuitOpenError, waiting)
         assert virtual_clock.elapsed == pytest.approx(21, abs=0.1)
-        assert error.retry_after == pytest.approx(20, abs=0.1)
+        assert 10 <= error.retry_after <= 20
         probe.cancel()
         await outcomes([probe])
         assert transport.total == 2

@@ -1,12 +1,9 @@
-"""The breaker: what opens it, how it comes back, and every state it can reach."""
+"""The breaker: what opens it, and how it comes back. Its states are searched in ``test_breaker_states``."""
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Iterator
+import math
 from random import Random
-from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -18,6 +15,7 @@ from asyncapi.policies.breaker import CircuitBreaker, Permit, State
 from asyncapi.policies.verdict import Verdict
 
 CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
+FORCED_OPEN, FORCED_CLOSED = State.FORCED_OPEN, State.FORCED_CLOSED
 OK, SLOW, FAILED = Verdict.OK, Verdict.SLOW, Verdict.FAILED
 THROTTLED, IGNORED = Verdict.THROTTLED, Verdict.IGNORED
 
@@ -60,14 +58,13 @@ def half_opened(settings: Breaker = SMALL) -> tuple[CircuitBreaker, Permit, floa
 # -- closed -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [FAILED, SLOW])
-def test_failures_in_a_row_open_it(bad: Verdict) -> None:
+def test_failures_in_a_row_open_it() -> None:
     """The fifth failure in a row opens the breaker, the fourth doesn't."""
     breaker = CircuitBreaker(DEFAULTS)
     for _ in range(4):
-        send(breaker, bad, 0.0)
+        send(breaker, FAILED, 0.0)
     before = breaker.state
-    send(breaker, bad, 0.0)
+    send(breaker, FAILED, 0.0)
 
     assert (before, breaker.state) == (CLOSED, OPEN)
     assert breaker.wait(0.0) == DEFAULTS.reset_after
@@ -93,6 +90,39 @@ def test_failure_rate_over_the_window_opens_it(outcomes: str, expected: State) -
         send(breaker, FAILED if outcome == "F" else OK, 0.0)
 
     assert breaker.state is expected
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ("S" * 9, CLOSED),  # nine calls: too few to judge
+        ("S" * 10, OPEN),
+        ("SSSSO" * 10, CLOSED),  # four of five
+        ("O" + "S" * 9, OPEN),  # nine of ten
+        ("SS" + "O" * 48 + "S" * 44, CLOSED),  # 44 of the last 50
+        ("SS" + "O" * 48 + "S" * 45, OPEN),
+        ("FFSFFS", CLOSED),  # an answer, if late, lengthens no row of failures
+        ("FFSFFSF", OPEN),  # nor does it end one
+        ("FFSFFOSF", CLOSED),
+    ],
+)
+def test_slow_call_rate_over_the_window_opens_it(outcomes: str, expected: State) -> None:
+    """A service that answers everything too late is no better than one that is down."""
+    breaker = CircuitBreaker(DEFAULTS)
+    for outcome in outcomes:
+        send(breaker, {"F": FAILED, "S": SLOW, "O": OK}[outcome], 0.0)
+
+    assert breaker.state is expected
+
+
+def test_the_shares_of_failed_and_slow_calls_can_be_read() -> None:
+    """Of those that are young enough."""
+    breaker = CircuitBreaker(msgspec.structs.replace(DEFAULTS, enabled=False))
+    for at, verdict in [(0.0, FAILED), (50.0, FAILED), (55.0, SLOW), (60.0, OK), (61.0, OK)]:
+        send(breaker, verdict, at)
+
+    assert breaker.rates(70.0) == (4, 0.25, 0.25)
+    assert breaker.rates(500.0) == (0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(("age", "expected"), [(60.0, OPEN), (60.5, CLOSED)])
@@ -256,13 +286,14 @@ def test_a_hanging_probe_counts_as_failed_after_the_rest() -> None:
     """A silent service can't hold the breaker half-open: the probe's time is as long as the last rest."""
     changes: list[tuple[State, State, str]] = []
     breaker = CircuitBreaker(SMALL, lambda *change: changes.append(change))
-    breaker.force(OPEN, 0.0)
+    for _ in range(3):
+        send(breaker, FAILED, 0.0)
     breaker.take(1.0)
 
     assert breaker.wait(1.25) == 0.75
     assert breaker.wait(2.0) == 2.0
     assert changes == [
-        (CLOSED, OPEN, "forced"),
+        (CLOSED, OPEN, "3 failures in a row"),
         (OPEN, HALF_OPEN, "reset time over"),
         (HALF_OPEN, OPEN, "a probe did not come back"),
     ]
@@ -271,29 +302,96 @@ def test_a_hanging_probe_counts_as_failed_after_the_rest() -> None:
 # -- by hand ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("start", [CLOSED, OPEN, HALF_OPEN])
-@pytest.mark.parametrize("target", [CLOSED, OPEN])
-def test_an_operator_can_force_it(start: State, target: State) -> None:
-    """Forcing works from every state, and what was under way is stale afterwards."""
-    breaker = CircuitBreaker(SMALL)
-    if start is not CLOSED:
-        breaker = opened()
-    permit = breaker.take(1.0) if start is not OPEN else None
-    breaker.force(target, 1.0)
-    if permit is not None and start is not target:
-        breaker.settle(permit, FAILED, 1.0)
-
-    assert breaker.state is target
-    assert breaker.probes == 0
+def in_state(state: State) -> CircuitBreaker:
+    """A breaker that has just come into that state."""
+    breaker = CircuitBreaker(SMALL) if state is CLOSED else opened()
+    if state is HALF_OPEN:
+        breaker.settle(breaker.take(1.0), IGNORED, 1.0)
+    elif state is FORCED_OPEN:
+        breaker.force_open()
+    elif state is FORCED_CLOSED:
+        breaker.force_closed()
+    assert breaker.state is state
+    return breaker
 
 
-def test_forcing_half_open_does_nothing() -> None:
-    """Half-open is only reached by resting."""
-    breaker = CircuitBreaker(SMALL)
-    breaker.force(HALF_OPEN, 0.0)
+@pytest.mark.parametrize("start", State)
+def test_forced_open_lets_nothing_through_until_it_is_released(start: State) -> None:
+    """From every state; no time that passes ends it."""
+    breaker = in_state(start)
+    breaker.force_open()
 
-    assert breaker.state is CLOSED
-    assert breaker.generation == 0
+    assert breaker.state is FORCED_OPEN
+    assert breaker.wait(1e9) == math.inf
+
+
+@pytest.mark.parametrize("start", State)
+def test_forced_closed_lets_everything_through_until_it_is_released(start: State) -> None:
+    """From every state; failures are counted, and nothing follows from them."""
+    breaker = in_state(start)
+    breaker.force_closed()
+    for _ in range(20):
+        send(breaker, FAILED, 1.0)
+
+    assert breaker.state is FORCED_CLOSED
+    assert breaker.rates(1.0) == (6, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("start", State)
+def test_reset_gives_it_back_to_itself(start: State) -> None:
+    """Closed, with nothing remembered: the next failures count from one."""
+    breaker = in_state(start)
+    breaker.reset()
+    for _ in range(2):
+        send(breaker, FAILED, 1.0)
+    before = breaker.state
+    send(breaker, FAILED, 1.0)
+
+    assert (before, breaker.state) == (CLOSED, OPEN)
+    assert breaker.wait(1.0) == 1.0  # as the first time
+
+
+@pytest.mark.parametrize("start", [CLOSED, HALF_OPEN, FORCED_CLOSED])
+def test_what_was_under_way_when_it_was_forced_is_stale(start: State) -> None:
+    """Its end says nothing of the time after."""
+    breaker = in_state(start)
+    permit = breaker.take(1.0)
+    breaker.force_open()
+    breaker.settle(permit, FAILED, 1.0)
+    breaker.reset()
+
+    assert breaker.rates(1.0) == (0, 0.0, 0.0)
+    assert (breaker.state, breaker.probes) == (CLOSED, 0)
+
+
+def test_forcing_twice_changes_nothing() -> None:
+    """Nobody is told of a change that is none."""
+    changes: list[tuple[State, State, str]] = []
+    breaker = CircuitBreaker(SMALL, lambda *change: changes.append(change))
+    for act in (breaker.reset, breaker.force_open, breaker.force_open, breaker.reset, breaker.reset):
+        act()
+
+    assert changes == [
+        (CLOSED, FORCED_OPEN, "forced by hand"),
+        (FORCED_OPEN, CLOSED, "reset by hand"),
+    ]
+
+
+# -- chance -------------------------------------------------------------------------------------------------
+
+
+def test_rests_spread_over_half_to_all_of_the_time() -> None:
+    """Equal jitter: a hundred processes don't probe in the same moment."""
+    rests = []
+    for seed in range(500):
+        breaker = CircuitBreaker(DEFAULTS, random=Random(seed))
+        for _ in range(5):
+            send(breaker, FAILED, 0.0)
+        rests.append(breaker.wait(0.0))
+
+    assert 15.0 <= min(rests) < 15.2
+    assert 29.8 < max(rests) <= 30.0
+    assert sum(rests) / 500 == pytest.approx(22.5, abs=0.5)
 
 
 # -- the wait is exact --------------------------------------------------------------------------------------
@@ -327,8 +425,7 @@ def test_wait_is_exact(hangs: bool) -> None:
 )
 def test_places_of_probes_add_up_in_any_order(steps: list[tuple[Verdict, int, float]]) -> None:
     """With three probes at a time, settled in any order: never more than three are out."""
-    breaker = CircuitBreaker(msgspec.structs.replace(SMALL, probes=3))
-    breaker.force(OPEN, 0.0)
+    breaker = opened(msgspec.structs.replace(SMALL, probes=3))
     out: list[Permit] = []
     now = 0.0
     for verdict, which, pause in steps:
@@ -341,241 +438,3 @@ def test_places_of_probes_add_up_in_any_order(steps: list[tuple[Verdict, int, fl
 
         assert breaker.probes == (len(current) if breaker.state is HALF_OPEN else 0)
         assert breaker.probes <= 3
-
-
-# -- every reachable state ----------------------------------------------------------------------------------
-#
-# A breadth-first search over the real class. A world is the breaker's state with all times relative
-# to now, and how many permits are out, of this generation and of earlier ones. What can't matter any
-# more is clamped (ages beyond the horizon, doublings beyond the maximum), so the search ends.
-
-OUTSTANDING = 4
-
-
-class World(NamedTuple):
-    state: State = CLOSED
-    rest: float = 0.0  # until the open time is over
-    opened: int = 0
-    consecutive: int = 0
-    outcomes: tuple[tuple[float, bool], ...] = ()  # (age, failed)
-    probes: tuple[float, ...] = ()  # ages
-    successes: int = 0
-    current: int = 0
-    stale: int = 0
-
-
-#: (old, new) -> the actions that may do this.
-LEGAL: dict[tuple[State, State], frozenset[str]] = {
-    (CLOSED, OPEN): frozenset({"failed", "slow", "force open"}),
-    (OPEN, OPEN): frozenset({"force open"}),
-    (OPEN, HALF_OPEN): frozenset({"take"}),
-    (OPEN, CLOSED): frozenset({"force closed"}),
-    (HALF_OPEN, OPEN): frozenset({"failed", "slow", "look", "force open"}),
-    (HALF_OPEN, CLOSED): frozenset({"ok", "force closed"}),
-}
-
-STALE, CURRENT = Permit(6), 7
-
-
-class Search:
-    """All worlds that a breaker reaches, with the invariants checked on every transition."""
-
-    def __init__(self, machine: type[CircuitBreaker], settings: Breaker) -> None:
-        self.machine = machine
-        self.settings = settings
-        self.transitions = 0
-        self.changes: list[tuple[State, State]] = []
-        self.seen: set[World] = {World()}
-
-    def run(self) -> None:
-        frontier = deque(self.seen)
-        while frontier:
-            world = frontier.popleft()
-            self.recovers(world, hanging=False)
-            self.recovers(world, hanging=True)
-            for after in self.successors(world):
-                self.transitions += 1
-                if after not in self.seen:
-                    self.seen.add(after)
-                    frontier.append(after)
-
-    def build(self, world: World) -> CircuitBreaker:
-        """The breaker of a world, at time 0."""
-        self.changes.clear()
-        breaker = self.machine(self.settings, lambda old, new, _: self.changes.append((old, new)))
-        breaker.state, breaker.until, breaker.generation = world.state, world.rest, CURRENT
-        breaker._closed_permit = Permit(CURRENT)
-        breaker._opened, breaker._consecutive = world.opened, world.consecutive
-        breaker._outcomes.extend((-age, failed) for age, failed in world.outcomes)
-        breaker._failures = sum(failed for _, failed in world.outcomes)
-        breaker._probes.extend(-age for age in world.probes)
-        breaker._successes = world.successes
-        return breaker
-
-    def read(self, breaker: CircuitBreaker, current: int, stale: int) -> World:
-        """The world of a breaker, at time 0."""
-        assert breaker._failures == sum(failed for _, failed in breaker._outcomes)
-        assert len(breaker._outcomes) <= self.settings.window
-        assert breaker.probes <= self.settings.probes
-        if breaker.generation != CURRENT:
-            current, stale = 0, stale + current
-        return World(
-            breaker.state,
-            breaker.until if breaker.state is OPEN else 0.0,
-            min(breaker._opened, 3),
-            breaker._consecutive,
-            tuple((-at, failed) for at, failed in breaker._outcomes),
-            tuple(-at for at in breaker._probes),
-            breaker._successes,
-            current,
-            stale,
-        )
-
-    def checked(self, action: str, breaker: CircuitBreaker, current: int, stale: int) -> World:
-        """The world after an action; only legal transitions, and each starts a generation."""
-        for change in self.changes:
-            assert action in LEGAL[change], (action, change)
-        assert breaker.generation == CURRENT + len(self.changes)
-        after = self.read(breaker, current, stale)
-        if action == "take":  # the new permit belongs to the newest generation
-            after = after._replace(current=after.current + 1)
-        # I7, I9: in half-open the probes are exactly the permits of this generation that are out.
-        assert len(after.probes) == (after.current if after.state is HALF_OPEN else 0)
-        assert after.state is HALF_OPEN or not after.successes
-        assert after.successes < self.settings.successes
-        assert after.consecutive < self.settings.failure_threshold
-        return after
-
-    def successors(self, world: World) -> Iterator[World]:
-        current, stale = world.current, world.stale
-        yield self.tick(world)
-
-        breaker = self.build(world)
-        wait = breaker.wait(0.0)
-        assert (wait == 0.0) == self.may_go(world)
-        yield self.checked("look", breaker, current, stale)
-        if wait == 0.0 and current + stale < OUTSTANDING:
-            permit = breaker.take(0.0)
-            assert permit.probe == (world.state is not CLOSED)
-            assert permit.generation == breaker.generation
-            yield self.checked("take", breaker, current, stale)
-
-        for verdict, asked in [*itertools.product(Verdict, [None]), (FAILED, 3.0)]:
-            if current:
-                breaker = self.build(world)
-                breaker.settle(Permit(CURRENT, world.state is HALF_OPEN), verdict, 0.0, asked)
-                after = self.checked(verdict.value, breaker, current - 1, stale)
-                if verdict in (THROTTLED, IGNORED):  # I10: only the place is given back
-                    assert after == world._replace(current=current - 1, probes=world.probes[1:])
-                if world.state is CLOSED:
-                    assert (after.state is OPEN) == self.must_open(world, verdict)
-                if asked is not None and after.state is OPEN:
-                    assert after.rest >= asked
-                yield after
-            if stale:
-                breaker = self.build(world)
-                breaker.settle(STALE, verdict, 0.0, asked)
-                after = self.checked("stale " + verdict.value, breaker, current, stale - 1)
-                assert after == world._replace(stale=stale - 1)  # I8
-                yield after
-
-        for target in (OPEN, CLOSED):
-            breaker = self.build(world)
-            breaker.force(target, 0.0)
-            assert breaker.state is target
-            yield self.checked(f"force {target.value}", breaker, current, stale)
-
-    def tick(self, world: World) -> World:
-        """One second later."""
-        horizon = self.settings.window_seconds + 1
-        hung = self.rest(world.opened)
-        return world._replace(
-            rest=max(0.0, world.rest - 1),
-            outcomes=tuple((min(age + 1, horizon), failed) for age, failed in world.outcomes),
-            probes=tuple(min(age + 1, hung) for age in world.probes),
-        )
-
-    def rest(self, opened: int) -> float:
-        return min(self.settings.reset_after * 2.0 ** max(opened - 1, 0), self.settings.reset_maximum)
-
-    def may_go(self, world: World) -> bool:
-        """The specification of ``wait``."""
-        if world.state is OPEN:
-            return world.rest == 0.0
-        return world.state is CLOSED or len(world.probes) < self.settings.probes
-
-    def must_open(self, world: World, verdict: Verdict) -> bool:
-        """The specification of CLOSED -> OPEN."""
-        if verdict not in (FAILED, SLOW):
-            return False
-        recent = [*world.outcomes, (0.0, True)][-self.settings.window :]
-        recent = [outcome for outcome in recent if outcome[0] <= self.settings.window_seconds]
-        failed = sum(failed for _, failed in recent)
-        return world.consecutive + 1 >= self.settings.failure_threshold or (
-            len(recent) >= self.settings.minimum_calls and failed >= self.settings.failure_rate * len(recent)
-        )
-
-    def recovers(self, world: World, *, hanging: bool) -> None:
-        """I22: with a healthy service it closes after two rests and its probes, whatever is still out."""
-        breaker = self.build(world)
-        if not hanging:
-            for _ in range(world.current):
-                breaker.settle(Permit(CURRENT, world.state is HALF_OPEN), OK, 0.0)
-        now, takes = 0.0, 0
-        while breaker.state is not CLOSED:
-            while wait := breaker.wait(now):
-                now += wait
-                assert now <= 2 * self.settings.reset_maximum
-            breaker.settle(breaker.take(now), OK, now)
-            takes += 1
-        assert takes <= self.settings.successes
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("probes", "window", "states"), [(1, 6, 35_000), (2, 4, 6_000)])
-def test_every_reachable_state_keeps_the_invariants(probes: int, window: int, states: int) -> None:
-    """Breadth-first over all states: probes, generations, verdicts, transitions, and the way back."""
-    search = Search(CircuitBreaker, msgspec.structs.replace(SMALL, probes=probes, window=window))
-    search.run()
-
-    print(f"{probes} probes: {len(search.seen)} states, {search.transitions} transitions")
-    assert len(search.seen) > states
-    assert {world.state for world in search.seen} == set(State)
-
-
-class KeepsIgnoredProbes(CircuitBreaker):
-    def settle(self, permit: Permit, verdict: Verdict, now: float, retry_after: float | None = None) -> None:
-        if verdict is not IGNORED:
-            super().settle(permit, verdict, now, retry_after)
-
-
-class CountsStalePermits(CircuitBreaker):
-    def settle(self, permit: Permit, verdict: Verdict, now: float, retry_after: float | None = None) -> None:
-        if self.state is CLOSED or self.probes:
-            permit = Permit(self.generation, permit.probe)
-        super().settle(permit, verdict, now, retry_after)
-
-
-class CountsThrottling(CircuitBreaker):
-    def settle(self, permit: Permit, verdict: Verdict, now: float, retry_after: float | None = None) -> None:
-        super().settle(permit, FAILED if verdict is THROTTLED else verdict, now, retry_after)
-
-
-class HasNoWatchdog(CircuitBreaker):
-    def wait(self, now: float) -> float:
-        full = self.state is HALF_OPEN and self.probes >= self.settings.probes
-        return float("inf") if full else super().wait(now)
-
-
-class LetsTheHerdThrough(CircuitBreaker):
-    def wait(self, now: float) -> float:
-        return 0.0 if self.state is HALF_OPEN else super().wait(now)
-
-
-@pytest.mark.parametrize(
-    "mutant", [KeepsIgnoredProbes, CountsStalePermits, CountsThrottling, HasNoWatchdog, LetsTheHerdThrough]
-)
-def test_the_search_finds_a_breaker_that_is_wrong(mutant: type[CircuitBreaker]) -> None:
-    """The classic mistakes each break an invariant."""
-    with pytest.raises(AssertionError):
-        Search(mutant, SMALL).run()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncapi.config import AIMD, Fixed
-from asyncapi.policies.limits import AdaptiveLimit, Ended, FixedLimit, limit_of
+from asyncapi.policies.limits import AdaptiveLimit, Ended, FixedLimit, Ramp, limit_of
 from asyncapi.policies.verdict import Verdict
 
 OK, FAILED, THROTTLED, IGNORED = Verdict.OK, Verdict.FAILED, Verdict.THROTTLED, Verdict.IGNORED
@@ -107,3 +107,60 @@ def test_it_stays_within_its_bounds(
         now += took / 2
 
         assert minimum <= limit.value <= maximum
+
+
+# -- coming back in steps -----------------------------------------------------------------------------------
+
+
+def test_a_ramp_begins_with_a_quarter_and_doubles_each_round() -> None:
+    """One more for each success that began after the outage, until the limit under it is all that holds."""
+    under = FixedLimit(Fixed(40))
+    ramp = Ramp(under, since=10.0)
+    values = [ramp.value]
+    for now in (11.0, 12.0, 13.0):
+        for _ in range(ramp.value):
+            ramp.settle(ended(started=now - 1.0, now=now))
+        values.append(ramp.value)
+
+    assert values == [10, 20, 40, 40]
+    assert ramp.done
+
+
+def test_what_was_under_way_has_places_of_its_own_in_a_ramp() -> None:
+    """Three that hang since before: two new ones may go all the same, and stay two when those end."""
+    ramp = Ramp(FixedLimit(Fixed(8)), since=10.0, in_flight=3)
+    before = ramp.value
+    for _ in range(3):
+        ramp.settle(ended(started=9.0, now=11.0))
+
+    assert (before, ramp.value, ramp.done) == (5, 2, False)
+
+
+def test_a_congestion_halves_a_ramp_once() -> None:
+    """Those that were under way together are one congestion."""
+    ramp = Ramp(FixedLimit(Fixed(64)), since=10.0)
+    for _ in range(10):
+        ramp.settle(ended(THROTTLED, congested=True, started=10.0, now=11.0))
+    first = ramp.value
+    ramp.settle(ended(THROTTLED, congested=True, started=11.0, now=12.0))
+
+    assert (first, ramp.value) == (8, 4)
+
+
+def test_a_limit_that_learns_goes_on_learning_under_a_ramp() -> None:
+    """Else it would be done before it knows that the service bears less now."""
+    under = AdaptiveLimit(AIMD(initial=40))
+    ramp = Ramp(under, since=10.0)
+    ramp.settle(ended(THROTTLED, congested=True, started=10.0, now=11.0))
+
+    assert (under.value, ramp.value) == (28, 5)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_ramp_lets_at_least_one_through(limit: int) -> None:
+    """Whatever happens on the way."""
+    ramp = Ramp(FixedLimit(Fixed(limit)), since=0.0)
+    for n in range(10):
+        ramp.settle(ended(FAILED, congested=True, started=float(n), now=n + 1.0))
+
+    assert ramp.value == 1

@@ -62,6 +62,11 @@ async def calls() -> None:
         assert_type(background, asyncapi.Client)
         counted: asyncapi.Statistics = client.statistics()
         assert_type(counted.endpoints["openai"].calls.succeeded, int)
+        switch = client.breaker("openai")
+        assert_type(switch.state, str)
+        switch.force_open()
+        switch.force_closed()
+        switch.reset()
         client.keys("openai").add(asyncapi.Key(env="NEW"))
 
 
