@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 import msgspec
 
@@ -16,10 +16,11 @@ from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.mapping import Done, Source, map_calls
 from asyncapi._core.perform import perform
 from asyncapi._core.routing import RoutedStream, first_that_answers
+from asyncapi._core.shared_stream import MakeStream
 from asyncapi._core.streaming import Stream
-from asyncapi.abc import Backend, Hook, Transport
+from asyncapi.abc import Backend, Hook, Store, Transport
 from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request
-from asyncapi.config import Endpoint, Key, Route, Settings, Timeout, load
+from asyncapi.config import Cache, Endpoint, Key, Price, Route, Settings, SingleFlight, Timeout, load
 from asyncapi.errors import ConfigError
 from asyncapi.objects import Objects
 from asyncapi.routes import Routes
@@ -30,6 +31,9 @@ from asyncapi.types.messages import MessageLike
 from asyncapi.types.requests import ChatRequest, Request, RespondRequest
 from asyncapi.types.responses import ChatResponse, CompleteResponse, Response
 from asyncapi.verbs import Verbs
+
+if TYPE_CHECKING:
+    from asyncapi.asked import Asked
 
 __all__ = ["CallOptions", "Client", "Keys"]
 
@@ -50,6 +54,11 @@ class Client(Verbs):
         transport: Instead of HTTP, for tests or other protocols; not closed with the client.
         backends: Backends of your own, found by their ``name``.
         hooks: Told of every event, after the statistics.
+        cache: Answers kept for the next time the same is asked: a ``Cache``, or a store of your own. Calls
+            that ask the same at the same time share one request then, unless ``single_flight`` is False.
+        single_flight: Whether identical calls in flight share one request: all of them (True), or only
+            "deterministic" ones (temperature 0, a seed, embeddings and the like). None: where the cache is.
+        prices: What tokens cost, by "endpoint:model" or route, for the statistics of what was saved.
         log: Whether to write structlog events (quiet until logging is configured); or a structlog logger.
         environment: Instead of the process environment.
         seed: For jitter; None is different each time.
@@ -68,6 +77,9 @@ class Client(Verbs):
         transport: Transport | None = None,
         backends: Iterable[Backend] = (),
         hooks: Iterable[Hook] = (),
+        cache: Cache | Store | None = None,
+        single_flight: SingleFlight | None = None,
+        prices: Mapping[str, Price] | None = None,
         log: Any = True,
         environment: Mapping[str, str] | None = None,
         seed: int | None = None,
@@ -85,6 +97,11 @@ class Client(Verbs):
             seed,
         )
         self._routes = Routes(self._runtime, given.routes)
+        self._given = _before(given, cache, single_flight, prices)
+        self._asked: Asked | None = None
+        if self._given.cache is not None or self._given.single_flight is not None:
+            self._asked = self._stations()
+        self._plain = self._asked is None and not given.routes
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str] = "asyncapi.toml", **settings: Any) -> Client:
@@ -130,6 +147,7 @@ class Client(Verbs):
         check_options(options)
         view = copy.copy(self)
         view._options = cast(CallOptions, {**self._options, **options})
+        view._plain = self._plain and _BEFORE.isdisjoint(options)
         return view
 
     # --- verbs --------------------------------------------------------------------------------
@@ -140,9 +158,12 @@ class Client(Verbs):
         Raises:
             AsyncAPIError: See ``asyncapi.errors``.
         """
-        if request.model in self._routes:
-            return await self._routed(request, options)
-        return await perform(self._call(request, options))
+        if self._plain and not options:  # chosen once: nothing stands before it
+            return await perform(self._runtime.call(request, self._options))
+        merged = cast(CallOptions, {**self._options, **options})
+        if self._asked is not None or not _BEFORE.isdisjoint(merged):
+            return await self._stations().call(request, merged, self._send)
+        return await self._send(request, merged, perform)
 
     def stream(
         self, model: str, messages: str | Sequence[MessageLike], **options: Unpack[ChatOptions]
@@ -217,24 +238,63 @@ class Client(Verbs):
         """The names of the endpoints made so far."""
         return tuple(self._runtime.made)
 
-    async def _routed(self, request: Request, options: CallOptions) -> Response:
-        """The same through a route: the first target that answers."""
-        way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
+    def _send(
+        self, request: Request, options: CallOptions, run: Callable[[Call], Awaitable[Response]]
+    ) -> Awaitable[Response]:
+        """The answer of an endpoint, or of the first target of a route that answers."""
+        if request.model not in self._routes:
+            return run(self._runtime.call(request, options))
+        way = self._routes.way(request, options)
 
         async def attempt(target: str, patient: bool) -> Response:
-            return await perform(way.call(target, patient))
+            return await run(way.call(target, patient))
 
-        return await first_that_answers(way, attempt)
+        return first_that_answers(way, attempt)
 
     def _stream(self, request: Request, options: CallOptions) -> Stream[Any]:
-        if request.model not in self._routes:
-            return Stream(self._call(request, options))
-        way = self._routes.way(request, cast(CallOptions, {**self._options, **options}))
-        return RoutedStream(way, lambda target, patient: Stream(way.call(target, patient), admitted=True))
+        if self._plain and not options:
+            return Stream(self._runtime.call(request, self._options))
+        merged = cast(CallOptions, {**self._options, **options})
+        if self._asked is not None or not _BEFORE.isdisjoint(merged):
+            return self._stations().stream(request, merged, self._streams)
+        return self._streams(request, merged, Stream)
 
-    def _call(self, request: Request, options: CallOptions) -> Call:
-        merged = cast(CallOptions, {**self._options, **options}) if options else self._options
-        return self._runtime.call(request, merged)
+    def _streams(self, request: Request, options: CallOptions, make: MakeStream) -> Stream[Any]:
+        if request.model not in self._routes:
+            return make(self._runtime.call(request, options))
+        way = self._routes.way(request, options)
+        return RoutedStream(way, lambda target, patient: make(way.call(target, patient), admitted=True))
+
+    def _stations(self) -> Asked:
+        """What stands before the route: one for a client and its views, made when it is first needed."""
+        if self._asked is None:
+            from asyncapi.asked import Asked  # here, as most programs need neither cache nor single-flight
+
+            if not isinstance(self._runtime.before, Asked):
+                given = self._given
+                self._runtime.before = Asked(
+                    self._runtime, self._routes.targets, given.cache, given.single_flight, given.prices
+                )
+            self._asked = self._runtime.before
+        return self._asked
+
+
+#: The options of the stations before the route.
+_BEFORE = frozenset({"cache", "single_flight"})
+
+
+def _before(
+    given: Settings,
+    cache: Cache | Store | None,
+    single_flight: SingleFlight | None,
+    prices: Mapping[str, Price] | None,
+) -> Settings:
+    """The settings with those of the stations before the route, what is given in Python first."""
+    chosen = given.cache if cache is None else cache if isinstance(cache, Cache) else Cache(cache)
+    flight = given.single_flight if single_flight is None else single_flight
+    if flight not in (None, True, False, "deterministic"):
+        raise ConfigError(f'single_flight: expected true, false or "deterministic", got {flight!r:.40}')
+    return Settings(cache=chosen, single_flight=flight, prices={**given.prices, **(prices or {})})
 
 
 def _settings(

@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 import msgspec
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "CallOptions", "Runtime", "check_options"]
 
 
+CacheUse: TypeAlias = Literal["use", "refresh", "off"]
+
+
 class CallOptions(TypedDict, total=False):
     """What a caller may say of any call, beside the request.
 
@@ -51,6 +54,9 @@ class CallOptions(TypedDict, total=False):
     flow that shares the queue fairly with others, ``tag`` a label in the statistics. Calls of one
     ``session`` go to the same key, and on a route that shares its load to the same target, whose prompt
     cache knows them, while that has room.
+
+    ``cache``: "use" it, "refresh" what is in it by asking the service, or leave it "off". ``single_flight``
+    says whether the call may share the answer of an identical one in flight.
     """
 
     priority: Priority
@@ -62,16 +68,27 @@ class CallOptions(TypedDict, total=False):
     tag: str
     session: str
     on_open: OnOpen | None
+    cache: CacheUse
+    single_flight: bool
 
 
 OPTIONS = frozenset(CallOptions.__annotations__)
+
+
+class Closing(Protocol):
+    """What is closed with the client."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
 
 
 class Runtime:
     """What a client and its views share.
 
     State: the ``_loop`` it is bound to with its ``clock``; the endpoints ``made`` and the ``_transports``
-    needed so far; ``_count`` for request ids; ``_ending`` (no newcomers), and the ``_shutdown`` that follows.
+    needed so far; what stands ``before`` the route, if anything does; ``_count`` for request ids;
+    ``_ending`` (no newcomers), and the ``_shutdown`` that follows.
     """
 
     def __init__(
@@ -112,11 +129,12 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock: Callable[[], float] = time.monotonic
         self._transports: dict[str, Transport] = {}
-        self._deadlines = Deadlines()
+        self.deadlines = Deadlines()
         self._prefix = f"req_{secrets.token_hex(6)}_"
         self._count = 0
         self._ending = False
         self._shutdown = Shutdown(self.made, self._transports)
+        self.before: Closing | None = None
 
     # --- calls --------------------------------------------------------------------------------
 
@@ -143,6 +161,10 @@ class Runtime:
     def knows(self, name: str) -> bool:
         """Whether there is, or could be made, an endpoint of that name."""
         return name in self._settings or (not self._given and (name in BACKENDS or name in self._own))
+
+    def address(self, name: str, bare_model: str = "") -> Resolved:
+        """Where the endpoint of that name is."""
+        return self._resolved[self._find(name, bare_model)]
 
     def room(self, request: Request) -> tuple[str, int]:
         """A request's endpoint, and how many calls it holds whatever comes.
@@ -255,7 +277,7 @@ class Runtime:
                 on_open=settings.on_open,
                 clock=self.clock,
                 emit=self.emit,
-                deadlines=self._deadlines,
+                deadlines=self.deadlines,
                 detail=any(hook.detail for hook in self._hooks),
                 pace=_pace(settings.requests_per_second),
                 learner=Learner() if name in self.learned or settings.strategy == "adaptive" else None,
@@ -314,7 +336,11 @@ class Runtime:
     async def aclose(self, drain: float) -> None:
         """Let what is under way end for ``drain`` seconds; then close endpoints, then transports."""
         self._ending = True
-        await self._shutdown.aclose(drain)
+        try:
+            await self._shutdown.aclose(drain)
+        finally:
+            if self.before is not None:
+                await self.before.aclose()
 
 
 _DEFAULT = Options()

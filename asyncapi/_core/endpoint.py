@@ -257,6 +257,21 @@ class Endpoint:
         call.queue_s += now - call.entered
         self.worker.kick()  # the head may be another one now
 
+    def hurry(self, call: Call, priority: Priority) -> None:
+        """A call becomes more urgent; one that waits gets the place of a newcomer, if that is a better one."""
+        old, new = call.options, msgspec.structs.replace(call.options, priority=priority)
+        if call.waiting:
+            assert call.tag is not None
+            tag = self.order.enter(new.tenant, priority, call.cost)
+            if tag >= call.tag:
+                self.order.left(new.tenant, priority, tag, call.cost)
+                return
+            self.order.left(old.tenant, old.priority, call.tag, call.cost)
+            call.tag = tag
+            self.queue.move(call)
+            self.worker.kick()
+        call.options = new
+
     def reject(self, call: Call, error: AsyncAPIError) -> None:
         """End a waiting call with an error."""
         waiter = call.waiter

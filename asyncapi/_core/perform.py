@@ -30,12 +30,15 @@ T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 
-async def perform(call: Call) -> Response:
-    """A call from its entry to its one end: an answer, an error, or a cancellation."""
+async def perform(call: Call, shared: bool = False) -> Response:
+    """A call from its entry to its one end: an answer, an error, or a cancellation.
+
+    One that is ``shared`` is not ended by its deadline: those who share it keep their own.
+    """
     endpoint = call.endpoint
     endpoint.calls += 1
     try:
-        with endpoint.deadlines.within(call.deadline) as deadline:
+        with endpoint.deadlines.within(None if shared else call.deadline) as deadline:
             if endpoint.batcher.takes(call.request):
                 response = await endpoint.batcher.submit(call)
             else:
@@ -43,7 +46,7 @@ async def perform(call: Call) -> Response:
     except TimeoutError as error:
         raise fail(call, deadline_error(call) if deadline.expired else error) from error
     except BaseException as error:
-        fail(call, error)
+        fail(call, overdue(call, error) if shared else error)
         raise
     succeed(call, response)
     return response
@@ -211,9 +214,15 @@ def _finished(call: Call, outcome: str, total_s: float, usage: Usage | None) -> 
     )
 
 
-def deadline_error(call: Call) -> AsyncAPIError:
-    """What a call ends with when its deadline passes."""
-    total = call.timeout.total
+def overdue(call: Call, error: BaseException) -> BaseException:
+    """What a call that was shared ended with: given up by the last who wanted it, it was too late."""
+    late = call.deadline is not None and call.endpoint.clock() >= call.deadline
+    return deadline_error(call) if late and isinstance(error, asyncio.CancelledError) else error
+
+
+def deadline_error(call: Call, total: float | None = None) -> AsyncAPIError:
+    """What a call ends with when its deadline passes, ``total`` seconds after it was asked."""
+    total = call.timeout.total if total is None else total
     if not call.attempts:
         return DeadlineExceededError(
             f"{call.endpoint.name} had no lease for the call within its {total} s; nothing was sent"

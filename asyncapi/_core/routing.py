@@ -122,6 +122,10 @@ class RoutedStream(Stream[R]):
     async def __anext__(self) -> Chunk:
         return await self._inside().__anext__()
 
+    def interrupted(self, error: AsyncAPIError) -> AsyncAPIError:
+        """What a reader gets instead of ``error`` once a part of the answer is there."""
+        return self._inside().interrupted(error)
+
     def _inside(self) -> Stream[R]:
         if self._chosen is None:
             raise ConfigError("a stream is read inside `async with client.stream(...) as stream:`")

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["STAGES"]
 
 STAGES = (
+    "cache",  # above flight because an answer that is there needs no company
+    "flight",  # above route because those who ask the same want one answer, from whichever target
     "route",  # above batch because only calls for the same endpoint can travel together
     "batch",  # above queue because gathered calls take one place and one lease together
     "queue",  # above limit because who goes next is decided before whether one may go

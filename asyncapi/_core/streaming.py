@@ -14,7 +14,7 @@ from typing import Generic, TypeAlias, TypeVar, cast
 from asyncapi._core.call import Call
 from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
-from asyncapi._core.perform import deadline_error, fail, outgoing, read_all, succeed, within
+from asyncapi._core.perform import deadline_error, fail, outgoing, overdue, read_all, succeed, within
 from asyncapi._core.settling import failed, lost
 from asyncapi._core.watch import Watch
 from asyncapi.abc import StreamDecoder, WireStream
@@ -47,9 +47,10 @@ class Stream(Generic[R]):
     piece for the reader.
     """
 
-    def __init__(self, call: Call, *, admitted: bool = False) -> None:
+    def __init__(self, call: Call, *, admitted: bool = False, shared: bool = False) -> None:
         self._call = call
         self._admitted = admitted
+        self._shared = shared
         self._lease: Lease | None = None
         self._wire: WireStream | None = None
         self._decoder: StreamDecoder | None = None
@@ -85,12 +86,12 @@ class Stream(Generic[R]):
         try:
             if call.endpoint.on_rest is not None and not self._admitted:
                 raise ClientClosedError("the client is closing: nothing was sent")
-            with call.endpoint.deadlines.within(call.deadline) as deadline:
+            with call.endpoint.deadlines.within(None if self._shared else call.deadline) as deadline:
                 await self._attempts()
         except TimeoutError as error:
             raise self._fail(deadline_error(call) if deadline.expired else error) from error
         except BaseException as error:
-            self._fail(error)
+            self._fail(overdue(call, error) if self._shared else error)
             raise
         return self
 
@@ -229,10 +230,11 @@ class Stream(Generic[R]):
         if self._lease is None:
             return error  # it was never entered
         self._break(error)
-        self._error = self._fail(self._interrupted(error))
+        self._error = self._fail(self.interrupted(error))
         return self._error
 
-    def _interrupted(self, error: AsyncAPIError) -> AsyncAPIError:
+    def interrupted(self, error: AsyncAPIError) -> AsyncAPIError:
+        """What a reader gets instead of ``error`` once a part of the answer is there: it has that part."""
         if isinstance(error, StreamInterruptedError):
             return error
         assert self._decoder is not None

@@ -15,8 +15,10 @@ from typing import Any
 from asyncapi.telemetry.values import (
     Batches,
     BreakerStatistics,
+    CacheStatistics,
     Calls,
     EndpointStatistics,
+    FlightStatistics,
     KeyStatistics,
     Live,
     ModelStatistics,
@@ -28,8 +30,13 @@ from asyncapi.telemetry.values import (
 from asyncapi.types.events import (
     BatchFlushed,
     BreakerChanged,
+    CacheFailed,
+    CacheHit,
+    CacheMissed,
     CallFinished,
     Event,
+    FlightJoined,
+    FlightShared,
     RetryScheduled,
     RouteEjected,
     VerdictGiven,
@@ -157,16 +164,52 @@ _REFUSED = frozenset(
 )
 
 
+class _Before:
+    """Counters of the stations before the route. State: all of its slots."""
+
+    __slots__ = (
+        "failures",
+        "found",
+        "found_money",
+        "hits",
+        "joined",
+        "misses",
+        "shared",
+        "shared_money",
+        "shares",
+    )
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.failures = self.joined = self.shares = 0
+        self.found, self.shared = _Tally(), _Tally()
+        self.found_money = self.shared_money = 0.0
+
+    def cache(self) -> CacheStatistics:
+        return CacheStatistics(
+            hits=self.hits,
+            misses=self.misses,
+            failures=self.failures,
+            saved=self.found.tokens(),
+            money=self.found_money,
+        )
+
+    def flights(self) -> FlightStatistics:
+        return FlightStatistics(
+            joined=self.joined, shared=self.shares, saved=self.shared.tokens(), money=self.shared_money
+        )
+
+
 class Collector:
     """A hook that counts.
 
-    State: ``_endpoints``, the counters by endpoint.
+    State: ``_endpoints``, the counters by endpoint, and those of what stands ``_before`` the route.
     """
 
     detail = False
 
     def __init__(self) -> None:
         self._endpoints: dict[str, _Endpoint] = {}
+        self._before = _Before()
         self._handlers: dict[type[Event], Callable[[Any, Any], None]] = {
             CallFinished: self._call_finished,
             VerdictGiven: self._verdict_given,
@@ -174,6 +217,11 @@ class Collector:
             BatchFlushed: self._batch_flushed,
             BreakerChanged: self._breaker_changed,
             RouteEjected: self._route_ejected,
+            CacheHit: self._cache_hit,
+            CacheMissed: self._cache_missed,
+            CacheFailed: self._cache_failed,
+            FlightJoined: self._flight_joined,
+            FlightShared: self._flight_shared,
         }
 
     def on_event(self, event: Event, /) -> None:
@@ -190,16 +238,40 @@ class Collector:
     def reset(self) -> None:
         """Count from zero."""
         self._endpoints.clear()
+        self._before = _Before()
 
     def snapshot(self, live: Mapping[str, Live]) -> Statistics:
         """All counters as a frozen value, with what the endpoints are at this moment."""
         return Statistics(
             endpoints={
                 name: _freeze(self._endpoints.get(name) or _Endpoint(), now) for name, now in live.items()
-            }
+            },
+            cache=self._before.cache(),
+            flights=self._before.flights(),
         )
 
     # --- counting -----------------------------------------------------------------------------
+
+    def _cache_hit(self, counters: _Endpoint, event: CacheHit) -> None:
+        before = self._before
+        before.hits += 1
+        before.found.add(event.usage)
+        before.found_money += event.money or 0.0
+
+    def _cache_missed(self, counters: _Endpoint, event: CacheMissed) -> None:
+        self._before.misses += 1
+
+    def _cache_failed(self, counters: _Endpoint, event: CacheFailed) -> None:
+        self._before.failures += 1
+
+    def _flight_joined(self, counters: _Endpoint, event: FlightJoined) -> None:
+        self._before.joined += 1
+
+    def _flight_shared(self, counters: _Endpoint, event: FlightShared) -> None:
+        before = self._before
+        before.shares += 1
+        before.shared.add(event.usage)
+        before.shared_money += event.money or 0.0
 
     def _call_finished(self, counters: _Endpoint, event: CallFinished) -> None:
         outcome = event.outcome

@@ -9,8 +9,10 @@ import msgspec
 __all__ = [
     "Batches",
     "BreakerStatistics",
+    "CacheStatistics",
     "Calls",
     "EndpointStatistics",
+    "FlightStatistics",
     "KeyStatistics",
     "Live",
     "ModelStatistics",
@@ -155,10 +157,44 @@ class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
         return self.queue.wait
 
 
+class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that the cache had an answer to (``hits``), or none (``misses``), and what the hits saved.
+
+    ``failures`` are those of the store. ``money`` counts the models that have a price in the settings.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    failures: int = 0
+    saved: Tokens = Tokens()
+    money: float = 0.0
+
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of hits, None before the first call."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else None
+
+
+class FlightStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls that ``joined`` an identical one in flight, those that got its answer, and what that saved."""
+
+    joined: int = 0
+    shared: int = 0
+    saved: Tokens = Tokens()
+    money: float = 0.0
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything counted since the client was made or ``reset_statistics`` was called."""
+    """Everything counted since the client was made or ``reset_statistics`` was called.
+
+    A call is counted once: as a hit of the ``cache``, as one that joined another in ``flights``, or at
+    its endpoint.
+    """
 
     endpoints: Mapping[str, EndpointStatistics] = {}
+    cache: CacheStatistics = CacheStatistics()
+    flights: FlightStatistics = FlightStatistics()
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,9 +15,14 @@ from asyncapi.types.usage import Usage
 __all__ = [
     "BatchFlushed",
     "BreakerChanged",
+    "CacheFailed",
+    "CacheHit",
+    "CacheMissed",
     "CallFinished",
     "DecodeFailed",
     "Event",
+    "FlightJoined",
+    "FlightShared",
     "KeyCooled",
     "KeyParked",
     "LimitGranted",
@@ -39,6 +44,56 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: ClassVar[bool] = False
     endpoint: str
     request_id: str = ""
+
+
+class CacheHit(Event, frozen=True, kw_only=True, gc=False):
+    """A call had its answer from the cache: nothing was sent. ``usage`` is what it took when it was.
+
+    Units: ``age_s`` since then; ``money`` saved as the prices in the settings say, None without.
+    """
+
+    name: ClassVar[str] = "asyncapi.cache_hit"
+    operation: str
+    model: str
+    age_s: float
+    usage: Usage
+    money: float | None
+    tag: str
+
+
+class CacheMissed(Event, frozen=True, kw_only=True, gc=False):
+    """The cache has no answer to a call, or none that is young enough."""
+
+    name: ClassVar[str] = "asyncapi.cache_missed"
+    operation: str
+    model: str
+
+
+class CacheFailed(Event, frozen=True, kw_only=True, gc=False):
+    """The store raised ``error``: the call went on without it."""
+
+    name: ClassVar[str] = "asyncapi.cache_failed"
+    error: str
+
+
+class FlightJoined(Event, frozen=True, kw_only=True, gc=False):
+    """A call waits for the answer to an identical one that is in flight, whose id is ``flight``."""
+
+    name: ClassVar[str] = "asyncapi.flight_joined"
+    operation: str
+    model: str
+    flight: str
+
+
+class FlightShared(Event, frozen=True, kw_only=True, gc=False):
+    """A call got a copy of the answer to an identical one. ``usage`` and ``money`` were paid once."""
+
+    name: ClassVar[str] = "asyncapi.flight_shared"
+    operation: str
+    model: str
+    usage: Usage
+    money: float | None
+    tag: str
 
 
 class RouteMoved(Event, frozen=True, kw_only=True, gc=False):

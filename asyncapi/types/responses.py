@@ -78,7 +78,11 @@ class Timings(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Served(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Who served a call, under which id and key, in how many attempts and how long."""
+    """Who served a call, under which id and key, in how many attempts and how long.
+
+    ``source``: "service"; "cache" for an answer that was kept, given by ``endpoint`` ``age_s`` seconds
+    ago; "flight" for one that another call in flight got, too.
+    """
 
     endpoint: str = ""
     backend: str = ""
@@ -86,6 +90,8 @@ class Served(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     request_id: str = ""
     attempts: int = 0
     timings: Timings = Timings()
+    source: Literal["service", "cache", "flight"] = "service"
+    age_s: float | None = None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +128,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     def timings(self) -> Timings:
         """Where the time went."""
         return self.served.timings
+
+    @property
+    def cached(self) -> bool:
+        """Whether it was not asked for now but kept from before. ``usage`` is what it took then."""
+        return self.served.source == "cache"
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,15 +42,15 @@ def test_one_needless_task_a_call_fails_the_gate(monkeypatch: pytest.MonkeyPatch
 
 def test_one_needless_function_a_call_fails_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """One of the package's own, called once more."""
-    call = asyncapi.client.Client._call
+    call = asyncapi.runtime.Runtime.call
 
     def careless(
-        self: asyncapi.Client, request: asyncapi.Request, options: asyncapi.client.CallOptions
+        self: asyncapi.runtime.Runtime, request: asyncapi.Request, options: asyncapi.client.CallOptions
     ) -> Call:
-        self.endpoints()
+        self.knows("openai")
         return call(self, request, options)
 
-    monkeypatch.setattr(asyncapi.client.Client, "_call", careless)
+    monkeypatch.setattr(asyncapi.runtime.Runtime, "call", careless)
     failures = budget.above(budget.measured(), budget.budget())
 
     assert any(failure.startswith("call: functions is") for failure in failures)
