@@ -11,7 +11,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
@@ -20,7 +20,7 @@ from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
 from asyncapi._core.learning import Learner
-from asyncapi._core.shutdown import Shutdown
+from asyncapi._core.shutdown import Closing, Shutdown
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
 from asyncapi.backends.completed import completed
@@ -73,14 +73,6 @@ class CallOptions(TypedDict, total=False):
 
 
 OPTIONS = frozenset(CallOptions.__annotations__)
-
-
-class Closing(Protocol):
-    """What is closed with the client."""
-
-    async def aclose(self) -> None:
-        """Close it."""
-        ...
 
 
 class Runtime:

@@ -6,14 +6,22 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from asyncapi.abc import Transport
 
 if TYPE_CHECKING:
     from asyncapi._core.endpoint import Endpoint
 
-__all__ = ["Shutdown"]
+__all__ = ["Closing", "Shutdown"]
+
+
+class Closing(Protocol):
+    """What is closed with the client."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+        ...
 
 
 class Shutdown:
