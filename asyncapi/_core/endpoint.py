@@ -258,7 +258,7 @@ class Endpoint:
         self.worker.kick()  # the head may be another one now
 
     def hurry(self, call: Call, priority: Priority) -> None:
-        """A call becomes more urgent; one that waits gets the place of a newcomer, if that is a better one."""
+        """A call becomes more urgent; one that waits gets the place of a newcomer, if that is better."""
         old, new = call.options, msgspec.structs.replace(call.options, priority=priority)
         if call.waiting:
             assert call.tag is not None
