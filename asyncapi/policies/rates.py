@@ -38,9 +38,10 @@ class GCRA:
 
 
 class Allowance:
-    """What a service's headers say is left of a key's requests, as a bucket that refills like theirs.
+    """What a service's headers say is left of a key's requests or tokens, as a bucket that refills like
+    theirs.
 
-    Requests that were sent after the one that was answered are not in its ``remaining`` yet, so they
+    Those that were sent after the one that was answered are not in its ``remaining`` yet, so they
     are taken off here: the bucket may be thought emptier than it is, never fuller.
 
     State: ``_level`` at the time ``_at`` (seconds), the ``_rate`` at which it refills, and the ``_limit``
@@ -67,19 +68,19 @@ class Allowance:
         self._level = min(remaining, limit) - sent_since
         self._at = now
 
-    def wait(self, now: float) -> float:
-        """Seconds until ``take`` may be called, 0.0 for now."""
-        wait = (1.0 - self._now(now)) / self._rate
+    def wait(self, now: float, amount: float = 1.0) -> float:
+        """Seconds until ``take`` may be called, 0.0 for now. More than the limit counts as the limit."""
+        wait = (min(amount, self._limit) - self._now(now)) / self._rate
         return wait if wait > EPSILON_S else 0.0
 
-    def take(self, now: float) -> None:
-        """Count one request that is being sent."""
-        self._level = self._now(now) - 1.0
+    def take(self, now: float, amount: float = 1.0) -> None:
+        """Count one request, or so many tokens, that are being sent."""
+        self._level = self._now(now) - amount
         self._at = now
 
-    def refund(self) -> None:
-        """Give one request back: it never left."""
-        self._level += 1.0
+    def refund(self, amount: float = 1.0) -> None:
+        """Give them back: they never left."""
+        self._level += amount
 
     def share(self, now: float) -> float:
         """What is left of the whole, 0 to 1."""
