@@ -31,6 +31,7 @@ from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.keys import KeyRing, KeyState
 from asyncapi.policies.limits import limit_of
 from asyncapi.policies.retry import RetryBudget, RetryPolicy
+from asyncapi.policies.tokens import Kind
 from asyncapi.telemetry.stats import Collector
 from asyncapi.telemetry.values import Live, Statistics
 from asyncapi.types.events import Event
@@ -285,6 +286,7 @@ class Runtime:
             weight=key.weight,
             requests_per_minute=key.requests_per_minute,
             users=key.users,
+            tokens_per_minute={kind: limit for kind, limit in _token_limits(key) if limit is not None},
         )
 
     def resolve_key(self, name: str, key: Key) -> ResolvedKey:
@@ -336,6 +338,14 @@ class Runtime:
 
 
 _DEFAULT = Options()
+
+
+def _token_limits(key: ResolvedKey) -> tuple[tuple[Kind, float | None], ...]:
+    return (
+        ("tokens", key.tokens_per_minute),
+        ("input_tokens", key.input_tokens_per_minute),
+        ("output_tokens", key.output_tokens_per_minute),
+    )
 
 
 def check_options(given: Mapping[str, Any]) -> None:

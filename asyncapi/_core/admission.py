@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
 from asyncapi._core import refusals
 from asyncapi._core.lease import Lease
+from asyncapi._core.metering import asked
 from asyncapi.errors import NotSentError
 from asyncapi.policies.breaker import State
 
@@ -52,7 +53,8 @@ def decide(endpoint: Endpoint, call: Call, now: float, behind: bool = False) -> 
     options = call.options
     breaker_s = endpoint.breaker.wait(now)
     cool_s = endpoint.cool_until - now
-    key_s = endpoint.keys.wait(now, options.key, options.user)
+    tokens = asked(call) if endpoint.keys.metered else None
+    key_s = endpoint.keys.wait(now, options.key, options.user, tokens)
     if breaker_s or key_s or cool_s > 0.0:
         return _hindered(endpoint, call, now, breaker_s, cool_s, key_s)
     if call.deadline is not None and now >= call.deadline:

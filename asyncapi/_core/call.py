@@ -9,6 +9,7 @@ import msgspec
 
 from asyncapi.config import OnOpen, Timeout
 from asyncapi.errors import AsyncAPIError
+from asyncapi.policies.tokens import Tokens
 from asyncapi.types.requests import Priority, Request
 from asyncapi.types.wire import WireRequest
 
@@ -48,8 +49,9 @@ class Call:
     does not.
 
     State: ``wire`` (the encoded request), ``waiter`` (set while it waits in the queue; ``waiting``
-    says so), ``entered``, ``tag``, ``sequence`` and ``cost`` (its place there), ``attempts`` sent
-    and ``ended``, ``failed`` attempts that count as tries, ``last_error``, ``key`` used last,
+    says so), ``entered``, ``tag``, ``sequence`` and ``cost`` (its place there), ``tokens`` it is
+    thought to use, ``attempts`` sent and ``ended``, ``failed`` attempts that count as tries,
+    ``last_error``, ``key`` used last,
     ``queue_s`` waited in all, ``service_s`` and ``first_token_s`` of the last attempt.
     """
 
@@ -75,6 +77,7 @@ class Call:
         "service_s",
         "tag",
         "timeout",
+        "tokens",
         "waiter",
         "wire",
     )
@@ -96,6 +99,7 @@ class Call:
         self.tag: float | None = None
         self.sequence = 0
         self.cost = 1.0
+        self.tokens: Tokens | None = None
         self.attempts = 0
         self.ended = 0
         self.failed = 0

@@ -20,6 +20,7 @@ from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
+from asyncapi._core.metering import settle_tokens
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
 from asyncapi._core.settling import blamed, ended, timed
@@ -35,6 +36,7 @@ from asyncapi.policies.keys import KeyRing
 from asyncapi.policies.limits import Limit
 from asyncapi.policies.retry import Random, RetryBudget, RetryPolicy
 from asyncapi.policies.slowness import Slowness
+from asyncapi.policies.tokens import Estimates
 from asyncapi.policies.verdict import IGNORED, Judgement, Verdict
 from asyncapi.types.events import (
     BreakerChanged,
@@ -86,10 +88,10 @@ class Endpoint:
 
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
-    ``budget``; ``typical_s`` (running mean of good attempts' time); what the service said is
-    ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the ``tasks``; who waits in
-    ``backoff``; how many ``calls`` are under way, from entry to end, and whom to tell when none is
-    (``on_rest``, once it drains); ``closed``.
+    ``budget``; ``typical_s`` (running mean of good attempts' time); ``estimates`` of tokens;
+    what the service said is ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the
+    ``tasks``; who waits in ``backoff``; how many ``calls`` are under way, from entry to end, and whom to
+    tell when none is (``on_rest``, once it drains); ``closed``.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -113,6 +115,7 @@ class Endpoint:
         self.paced = False
         self.cool_until = -math.inf
         self.typical_s = 0.0
+        self.estimates = Estimates()
         self.closed = False
         self.semaphore = Semaphore(parts.limit)
         self.breaker = CircuitBreaker(parts.breaker, self._breaker_changed, parts.random)
@@ -189,7 +192,7 @@ class Endpoint:
         self.semaphore.acquire_nowait()
         permit = self.breaker.take(now)
         options = call.options
-        key = self.keys.take(now, options.key, options.user, options.session)
+        key = self.keys.take(now, options.key, options.user, options.session, call.tokens)
         waited = now - call.entered
         call.queue_s += waited
         call.key = key.name
@@ -203,7 +206,10 @@ class Endpoint:
                     in_flight=self.semaphore.in_flight,
                 )
             )
-        return Lease(call, permit, key, now)
+        lease = Lease(call, permit, key, now)
+        if key.meter is not None and call.tokens is not None:
+            lease.charge = key.meter.take(call.tokens, now)
+        return lease
 
     def refused(self, call: Call, refusal: NotSentError) -> AsyncAPIError:
         """Tell that ``call`` is refused: what it ends with."""
@@ -300,6 +306,8 @@ class Endpoint:
         self.semaphore.release()
         key.in_flight -= 1
         retry_after = error.retry_after if error is not None else None
+        if call.tokens is not None:
+            settle_tokens(lease, error, response, now)
         took = now - lease.granted
         good = verdict is _OK
         if good and took > self.slowness.notice_s:

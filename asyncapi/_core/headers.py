@@ -6,19 +6,23 @@ import re
 from collections.abc import Mapping
 
 from asyncapi._core.lease import Lease
+from asyncapi._core.metering import observe_tokens
 
 __all__ = ["observe"]
 
 
 def observe(lease: Lease, headers: Mapping[str, str]) -> None:
-    """Tell the key how many requests it has left, and the endpoint how many wait at the service."""
+    """Tell the key what it has left of requests and tokens, and the endpoint how many wait at the service."""
     endpoint = lease.call.endpoint
     service = endpoint.backend.service
     rate, load = service.rate_headers, service.load
     if rate is not None and (remaining := _number(headers.get(rate.remaining))) is not None:
         limit = _number(headers.get(rate.limit))
         if limit is not None and limit >= 1:
-            lease.key.told(remaining, limit, rate.window, lease.number, endpoint.clock())
+            now = endpoint.clock()
+            lease.key.told(remaining, limit, rate.window, lease.number, now)
+            for names in service.token_headers:  # whoever says the one says the other
+                observe_tokens(lease, names, headers, now)
             if endpoint.queue.qsize():
                 # More may be left than was thought, and a stream settles only at its end.
                 endpoint.worker.kick()

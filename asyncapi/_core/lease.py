@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from asyncapi.policies.breaker import Permit
 from asyncapi.policies.keys import KeyState
+from asyncapi.policies.tokens import Charge
 
 if TYPE_CHECKING:
     from asyncapi._core.call import Call
@@ -19,10 +20,11 @@ class Lease:
 
     Ends in exactly one ``Endpoint.settle``; a second one is a bug and raises.
 
-    State: ``sent`` (whether anything was given to the transport), ``released``.
+    State: the ``charge`` of tokens, if the key counts them; ``sent`` (whether anything was given to the
+    transport), ``released``.
     """
 
-    __slots__ = ("call", "granted", "key", "number", "permit", "released", "sent")
+    __slots__ = ("call", "charge", "granted", "key", "number", "permit", "released", "sent")
 
     def __init__(self, call: Call, permit: Permit, key: KeyState, granted: float) -> None:
         self.call = call
@@ -30,5 +32,6 @@ class Lease:
         self.key = key
         self.granted = granted
         self.number = key.sent
+        self.charge: Charge | None = None
         self.sent = False
         self.released = False

@@ -26,7 +26,7 @@ from asyncapi.backends._encoding import get_request, json_request
 from asyncapi.errors import AsyncAPIError, DecodeError
 from asyncapi.types.requests import ChatRequest, CountTokensRequest, ModelsRequest, Request
 from asyncapi.types.responses import Response
-from asyncapi.types.wire import RateHeaders, Service, WireRequest, WireResponse
+from asyncapi.types.wire import RateHeaders, Service, TokenHeaders, WireRequest, WireResponse
 from asyncapi.wire.errors import error_for, is_error
 from asyncapi.wire.json import HEADERS, loads_object
 
@@ -51,6 +51,19 @@ class Claude:
         rate_headers=RateHeaders(
             "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-limit", 60.0
         ),
+        token_headers=(
+            TokenHeaders(
+                "input_tokens",
+                "anthropic-ratelimit-input-tokens-remaining",
+                "anthropic-ratelimit-input-tokens-limit",
+            ),
+            TokenHeaders(
+                "output_tokens",
+                "anthropic-ratelimit-output-tokens-remaining",
+                "anthropic-ratelimit-output-tokens-limit",
+            ),
+        ),
+        cached_tokens_count=False,
         request_id_header="X-Request-ID",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import InvalidRequestError
-from asyncapi.types.wire import BatchLimit, RateHeaders, Service
+from asyncapi.types.wire import BatchLimit, RateHeaders, Service, TokenHeaders
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
@@ -27,6 +27,8 @@ backend = OpenAIDialect(
         key_env=("GROQ_API_KEY",),
         url_env=("GROQ_BASE_URL",),
         rate_headers=RateHeaders("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", 86400.0),
+        token_headers=(TokenHeaders("tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),),
+        cached_tokens_count=False,
         normalise_url=_without_prefix,
         batches={"embed": BatchLimit(items=2048, chars=900_000)},
     ),

@@ -9,7 +9,7 @@ from asyncapi.backends._native import Action
 from asyncapi.backends._openai_dialect import OpenAIDialect
 from asyncapi.backends._openai_quirks import Quirks
 from asyncapi.errors import ContentRefusedError, InvalidRequestError
-from asyncapi.types.wire import BatchLimit, RateHeaders, Service
+from asyncapi.types.wire import BatchLimit, RateHeaders, Service, TokenHeaders
 from asyncapi.wire.errors import Row, Table
 
 __all__ = ["backend"]
@@ -53,6 +53,7 @@ backend = OpenAIDialect(
         key_env=("OPENAI_API_KEY",),
         url_env=("OPENAI_BASE_URL",),
         rate_headers=RateHeaders("x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", 60.0),
+        token_headers=(TokenHeaders("tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens"),),
         batches={
             # 2,048 texts, and 300,000 tokens over all of them, of about three characters.
             "embed": BatchLimit(items=2048, chars=900_000),

@@ -24,6 +24,9 @@ class ResolvedKey(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 1.0
     requests_per_minute: float | None = None
     users: tuple[str, ...] = ()
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
 
     def __repr__(self) -> str:
         return f"ResolvedKey({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -100,6 +103,9 @@ def _made(key: Key, name: str, secret: str) -> ResolvedKey:
         weight=key.weight,
         requests_per_minute=key.requests_per_minute,
         users=key.users,
+        tokens_per_minute=key.tokens_per_minute,
+        input_tokens_per_minute=key.input_tokens_per_minute,
+        output_tokens_per_minute=key.output_tokens_per_minute,
     )
 
 

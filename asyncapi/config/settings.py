@@ -198,7 +198,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``name`` identifies it in statistics, logs and ``key=`` arguments (default: ``env``, or
     ``key-1`` and so on). ``weight`` counts for the weighted strategy, ``requests_per_minute`` limits
-    it (None: no limit), ``users`` reserves it for calls made for these user ids.
+    it (None: no limit), ``users`` reserves it for calls made for these user ids. ``tokens_per_minute``
+    (input and output together), ``input_tokens_per_minute`` and ``output_tokens_per_minute`` limit what
+    its calls use, by an estimate before each and by its real usage after it.
     """
 
     value: str = ""
@@ -207,6 +209,9 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: Positive = 1.0
     requests_per_minute: Positive | None = None
     users: Annotated[tuple[str, ...], msgspec.Meta(description="an array of user ids")] = ()
+    tokens_per_minute: Positive | None = None
+    input_tokens_per_minute: Positive | None = None
+    output_tokens_per_minute: Positive | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "key")

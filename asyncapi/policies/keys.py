@@ -10,6 +10,7 @@ from asyncapi.policies.affinity import bounds, ranked
 from asyncapi.policies.load import Load, lighter_of_two
 from asyncapi.policies.rates import EPSILON_S, GCRA, Allowance, per_minute
 from asyncapi.policies.retry import Random
+from asyncapi.policies.tokens import Kind, TokenMeter, Tokens
 
 __all__ = ["KeyRing", "KeyState"]
 
@@ -27,7 +28,8 @@ class KeyState:
     State: how many were ``sent``, are ``in_flight`` and were ``ok``; ``cool_until`` and ``parked_until``
     with its ``reason`` (clock seconds); ``throttles`` in a row; ``turn``, when it last went, and
     ``current``, its place in the weighted rotation; its ``rate``, and the ``allowance`` that the service
-    told; its ``load``, None unless the strategy asks for it.
+    told; the ``meter`` of its tokens, None while nothing limits them; its ``load``, None unless the
+    strategy asks for it.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class KeyState:
         "headers",
         "in_flight",
         "load",
+        "meter",
         "name",
         "ok",
         "parked_until",
@@ -59,6 +62,7 @@ class KeyState:
         weight: float = 1.0,
         requests_per_minute: float | None = None,
         users: Iterable[str] = (),
+        tokens_per_minute: Mapping[Kind, float | None] | None = None,
     ) -> None:
         self.name = name
         self.auth = dict(auth or {})
@@ -67,6 +71,7 @@ class KeyState:
         self.rate: GCRA | None = per_minute(requests_per_minute) if requests_per_minute else None
         self.users = frozenset(users)
         self.allowance: Allowance | None = None
+        self.meter: TokenMeter | None = TokenMeter(tokens_per_minute) if tokens_per_minute else None
         self.load: Load | None = None
         self.sent = 0
         self.in_flight = 0
@@ -80,13 +85,15 @@ class KeyState:
     def __repr__(self) -> str:
         return f"KeyState({self.name!r}, in_flight={self.in_flight}, reason={self.reason!r})"
 
-    def wait(self, now: float) -> float:
-        """Seconds until this key may go, parking aside."""
+    def wait(self, now: float, tokens: Tokens | None = None) -> float:
+        """Seconds until this key may go with so many tokens, parking aside."""
         wait = self.cool_until - now
         if self.rate is not None:
             wait = max(wait, self.rate.wait(now))
         if self.allowance is not None:
             wait = max(wait, self.allowance.wait(now))
+        if tokens is not None and self.meter is not None:
+            wait = max(wait, self.meter.wait(tokens, now))
         return wait if wait > EPSILON_S else 0.0
 
     def take(self, now: float) -> None:
@@ -139,7 +146,8 @@ class KeyState:
 class KeyRing:
     """The keys of one endpoint.
 
-    State: ``keys`` in order, and the number of ``_turns`` that were given. An endpoint without keys
+    State: ``keys`` in order; whether any of them is ``metered``, so that calls must say how many tokens
+    they need; and the number of ``_turns`` that were given. An endpoint without keys
     has one nameless key, so that every lease holds one.
     """
 
@@ -153,6 +161,7 @@ class KeyRing:
         self.strategy = strategy
         self._random = random
         self._turns = 0
+        self.metered = False
         for key in keys:
             self.add(key)
 
@@ -163,13 +172,15 @@ class KeyRing:
         reserved = [key for key in self.keys if user is not None and user in key.users]
         return reserved or [key for key in self.keys if not key.users]
 
-    def wait(self, now: float, name: str | None = None, user: str | None = None) -> float:
+    def wait(
+        self, now: float, name: str | None = None, user: str | None = None, tokens: Tokens | None = None
+    ) -> float:
         """Seconds until ``take`` gives a key; infinity when every key for it is parked or gone."""
         keys = self.keys
         if len(keys) == 1 and name is None and user is None:
             key = keys[0]
-            return key.wait(now) if key.parked_until <= now and not key.users else math.inf
-        waits = (key.wait(now) for key in self.candidates(name, user) if key.parked_until <= now)
+            return key.wait(now, tokens) if key.parked_until <= now and not key.users else math.inf
+        waits = (key.wait(now, tokens) for key in self.candidates(name, user) if key.parked_until <= now)
         return min(waits, default=math.inf)
 
     def rest(self, now: float, name: str | None = None, user: str | None = None) -> float:
@@ -182,13 +193,18 @@ class KeyRing:
         return sum(key.headroom(now) for key in self.keys) / len(self.keys) if self.keys else 0.0
 
     def take(
-        self, now: float, name: str | None = None, user: str | None = None, session: str = ""
+        self,
+        now: float,
+        name: str | None = None,
+        user: str | None = None,
+        session: str = "",
+        tokens: Tokens | None = None,
     ) -> KeyState:
         """The next key by strategy, or the session's own, counted in flight and against its rate.
 
         Only after ``wait`` returned 0.0 for the same call.
         """
-        key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user, session)
+        key = self.keys[0] if len(self.keys) == 1 else self._choose(now, name, user, session, tokens)
         key.take(now)
         return key
 
@@ -203,6 +219,7 @@ class KeyRing:
             assert self._random is not None
             key.load = Load()
         self.keys.append(key)
+        self.metered = self.metered or key.meter is not None
 
     def remove(self, name: str) -> bool:
         """Take a key out; calls under way finish with it. False if there is none of that name."""
@@ -210,9 +227,11 @@ class KeyRing:
         self.keys = [key for key in self.keys if key.name != name]
         return len(self.keys) < before
 
-    def _choose(self, now: float, name: str | None, user: str | None, session: str) -> KeyState:
+    def _choose(
+        self, now: float, name: str | None, user: str | None, session: str, tokens: Tokens | None
+    ) -> KeyState:
         candidates = self.candidates(name, user)
-        ready = [key for key in candidates if key.parked_until <= now and key.wait(now) == 0.0]
+        ready = [key for key in candidates if key.parked_until <= now and key.wait(now, tokens) == 0.0]
         if session:
             return _of_session(session, candidates, ready)
         if self.strategy == "weighted":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ __all__ = [
     "RateHeaders",
     "RateLimit",
     "Service",
+    "TokenHeaders",
     "WireRequest",
     "WireResponse",
 ]
@@ -85,6 +87,17 @@ class RateHeaders(msgspec.Struct, frozen=True):
     window: float
 
 
+class TokenHeaders(msgspec.Struct, frozen=True):
+    """The headers in which a service says how many tokens a key has left in a minute, and of how many.
+
+    ``kind`` is what they count: "tokens" (input and output together), "input_tokens" or "output_tokens".
+    """
+
+    kind: Literal["tokens", "input_tokens", "output_tokens"]
+    remaining: str
+    limit: str
+
+
 class LoadHeader(msgspec.Struct, frozen=True):
     """The header in which a server says how many requests wait there: the number that ``pattern`` finds.
 
@@ -102,7 +115,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     ``base_url`` means what it means in the service's official SDK. ``url_env`` are variable names, the
     first that is set wins; of ``key_env`` all are taken, each as ``KEY`` and ``KEY_1`` to ``KEY_n``.
     ``normalise_url`` reads the forms of an address that the service's own tools accept.
-    ``rate_headers`` say what is left of a key's requests, ``load`` how much waits at the service.
+    ``rate_headers`` say what is left of a key's requests, ``token_headers`` what is left of its tokens;
+    ``cached_tokens_count`` says whether its limits count input that came from its cache; ``load`` says how
+    much waits at the service.
     ``batch_size_from`` are a native action and the field of its answer that says how many items a
     batch may have on this server.
     """
@@ -119,5 +134,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     transport: str = "http"
     normalise_url: Callable[[str], str] | None = None
     rate_headers: RateHeaders | None = None
+    token_headers: tuple[TokenHeaders, ...] = ()
+    cached_tokens_count: bool = True
     load: LoadHeader | None = None
     batch_size_from: tuple[str, str] | None = None
