@@ -115,9 +115,7 @@ async def test_wrong_estimates_are_settled_with_what_was_used(virtual_clock: Vir
 
     key = Key("sk-one", tokens_per_minute=20_000)
     transport = ScriptedTransport(script, keep=1)
-    async with client_of(
-        transport, keys=[key], limit=50, queue_size=3000, timeout=Timeout(None)
-    ) as client:
+    async with client_of(transport, keys=[key], limit=50, queue_size=3000, timeout=Timeout(None)) as client:
         await outcomes(client.chat(MODEL, "word " * rng.randint(1, 60)) for _ in range(700))
         minutes = virtual_clock.elapsed / MINUTE
 
