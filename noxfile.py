@@ -123,6 +123,13 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "tests.witness.fuzz", *session.posargs)
 
 
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """The core in 10,000 random worlds, every invariant checked; ``-- --seeds 200`` for less."""
+    session.install("-q", "-e", ".")
+    session.run("python", "-m", "asyncapi.testing.simulation", *session.posargs or ["--seeds", "10000"])
+
+
 @nox.session(python=_others())
 def versions(session: nox.Session) -> None:
     """The whole test suite on every Python that is there, without coverage."""

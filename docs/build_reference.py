@@ -29,6 +29,7 @@ from asyncapi.policies import routing
 from asyncapi.policies.verdict import judge
 from asyncapi.runtime import CallOptions
 from asyncapi.telemetry import stats
+from asyncapi.testing import simulation
 from asyncapi.types import events, requests, responses, tensors, wire
 from asyncapi.types import objects as objects_types
 
@@ -345,6 +346,24 @@ def command_line_page() -> str:
     return page("Command line", intro, *parts)
 
 
+def simulation_page() -> str:
+    """The simulator: its names, its invariants and its worlds."""
+    rows = [(f"`{invariant.__name__}`", first_line(invariant.__doc__)) for invariant in simulation.INVARIANTS]
+    worlds = [
+        (f"`{name}`", f"{scenario.duration:g}", ", ".join(sorted({fault.kind for fault in scenario.faults})))
+        for name, scenario in simulation.SCENARIOS.items()
+    ]
+    return page(
+        "Simulation",
+        markdown(simulation.__doc__),
+        "## Invariants",
+        table(("name", "what it holds"), rows),
+        "## Named worlds",
+        table(("name", "seconds", "faults"), worlds),
+        *map(describe, named(simulation, "INVARIANTS", "SCENARIOS")),
+    )
+
+
 def help_of(command: click.Command, context: click.Context) -> str:
     """A command's own help."""
     text = click.unstyle(command.get_help(context)).rstrip()
@@ -389,6 +408,7 @@ def build() -> dict[Path, str]:
         ),
         "jobs": page("Jobs", markdown(jobs.__doc__), *map(describe, named(jobs, "Mapper"))),
         "testing": page("Testing", markdown(testing.__doc__), *map(describe, doubles)),
+        "simulation": simulation_page(),
         "emulator": page("Emulator", markdown(emulator.__doc__), *map(describe, named(emulator, "Dialect"))),
         "command-line": command_line_page(),
     }

@@ -27,6 +27,7 @@ MODULES = [
     "asyncapi.jobs",
     "asyncapi.objects",
     "asyncapi.testing",
+    "asyncapi.testing.simulation",
     "asyncapi.types.events",
     "asyncapi.types.messages",
     "asyncapi.types.objects",

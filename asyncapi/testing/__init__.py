@@ -3,6 +3,7 @@
 virtual_time       a runner whose clock jumps: hours of timeouts and backoffs in milliseconds, from a seed
 forbid_network     no socket leaves the machine while it is active
 ScriptedTransport  answers from a script of reply, stream, hang and fail; remembers what was sent
+simulation         a package: whole worlds of services and callers, from a seed, with every invariant checked
 
 With pytest they are also markers: ``@pytest.mark.virtual_time(seed=3)`` and ``@pytest.mark.forbid_network``.
 """

@@ -102,8 +102,11 @@ class VirtualTime:
         if self._loop is not None:
             raise RuntimeError("a virtual time can be entered once; make another one")
         _check_no_loop_runs()
-        self._loop = VirtualLoop(random.Random(self.seed), shuffle=self.shuffle, start=self._start)
+        self._loop = self._new_loop()
         return self
+
+    def _new_loop(self) -> VirtualLoop:
+        return VirtualLoop(random.Random(self.seed), shuffle=self.shuffle, start=self._start)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
