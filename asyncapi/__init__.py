@@ -35,6 +35,7 @@ from asyncapi.config import (
     Profile,
     Retry,
     Route,
+    Semantic,
     Timeout,
     profile,
 )
@@ -199,6 +200,7 @@ __all__ = [
     "Route",
     "ScoreRequest",
     "ScoreResponse",
+    "Semantic",
     "ServerError",
     "SparseEmbedRequest",
     "SparseEmbedResponse",

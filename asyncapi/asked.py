@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -30,6 +30,9 @@ from asyncapi.types.kept import Kept
 from asyncapi.types.requests import Priority, Request
 from asyncapi.types.responses import Chunk, Response, Served, Timings
 
+if TYPE_CHECKING:
+    from asyncapi.alike import Alike
+
 __all__ = ["Asked", "Send", "Streams"]
 
 #: The client's ways to send what is not here, through a route or not: a call, a stream.
@@ -48,6 +51,7 @@ class Asked:
         cache: Which answers are kept, if any are.
         single_flight: Which identical calls in flight share, for calls that don't say.
         prices: By "endpoint:model" or route.
+        send: The client's way to send what has no answer here.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Asked:
         cache: Cache | None,
         single_flight: SingleFlight | None,
         prices: Mapping[str, Price],
+        send: Send,
     ) -> None:
         self._runtime = runtime
         self._cache = None if cache is None else opened(cache)
@@ -64,6 +69,7 @@ class Asked:
         self._questions = Questions(runtime, targets, self._cache, single_flight)
         self._flights = Flights(runtime.deadlines)
         self._told = False
+        self._alike = self._by_meaning(cache, send)
 
     async def call(self, request: Request, options: CallOptions, send: Send) -> Response:
         """The answer: kept, shared, or sent for."""
@@ -98,6 +104,21 @@ class Asked:
         if self._cache is not None:
             await self._cache.aclose()
 
+    def _by_meaning(self, cache: Cache | None, send: Send) -> Alike | None:
+        """The semantic cache, if the settings ask for one."""
+        if cache is None or cache.semantic is None or self._cache is None:
+            return None
+        from asyncapi.alike import Alike  # here, as the guard's tables are only needed with it
+
+        embed = cache.semantic.embed
+        if isinstance(embed, str):
+            self._runtime.address(embed.partition(":")[0])  # whatever is wrong is said now
+
+        def ask(request: Request, options: CallOptions) -> Awaitable[Response]:
+            return self.call(request, options, send)
+
+        return Alike(cache.semantic, self._questions, self._cache, ask, self._failed)
+
     # --- cache --------------------------------------------------------------------------------
 
     async def _kept(self, question: Question, *, stream: bool = False) -> Kept | None:
@@ -110,6 +131,8 @@ class Asked:
         except Exception as error:  # noqa: BLE001  a store that fails must not fail the call
             self._failed(question, error)
             return None
+        if kept is None and self._alike is not None:
+            kept = await self._alike.find(question, stream=stream)
         if kept is None:
             self._runtime.emit(CacheMissed(**question.about()))
         return kept
@@ -118,7 +141,9 @@ class Asked:
         if self._cache is None or not question.ttl:
             return
         try:
-            await self._cache.put(question.key, question.ttl, response, chunks)
+            kept = await self._cache.put(question.key, question.ttl, response, chunks)
+            if kept and self._alike is not None:
+                self._alike.keep(question)
         except Exception as error:  # noqa: BLE001  the same
             self._failed(question, error)
 
@@ -129,14 +154,16 @@ class Asked:
             backend=kept.backend,
             request_id=question.id,
             timings=Timings(total_s=self._runtime.clock() - question.asked),
-            source="cache",
+            source="cache" if kept.similarity is None else "semantic",
             age_s=kept.age_s,
+            similarity=kept.similarity,
         )
         force_setattr(response, "served", served)  # the last step of making it
         self._runtime.emit(
             CacheHit(
                 **question.about(),
                 age_s=kept.age_s,
+                similarity=kept.similarity,
                 usage=response.usage,
                 money=self._money(question, response, kept.endpoint),
                 tag=question.options.get("tag", ""),
@@ -144,13 +171,13 @@ class Asked:
         )
         return response
 
-    def _failed(self, question: Question, error: Exception) -> None:
+    def _failed(self, question: Question, error: Exception, part: str = "store") -> None:
         endpoint = question.request.model.partition(":")[0]
         self._runtime.emit(CacheFailed(endpoint=endpoint, request_id=question.id, error=repr(error)))
         if not self._told:  # each time would be once a call for as long as it lasts
             self._told = True
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "the cache's store failed; calls go on without it", "exception": error}
+                {"message": f"the cache's {part} failed; calls go on without it", "exception": error}
             )
 
     # --- flight -------------------------------------------------------------------------------

@@ -273,7 +273,12 @@ class Client(Verbs):
             if not isinstance(self._runtime.before, Asked):
                 given = self._given
                 self._runtime.before = Asked(
-                    self._runtime, self._routes.targets, given.cache, given.single_flight, given.prices
+                    self._runtime,
+                    self._routes.targets,
+                    given.cache,
+                    given.single_flight,
+                    given.prices,
+                    self._send,
                 )
             self._asked = self._runtime.before
         return self._asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -16,6 +16,9 @@ from asyncapi.errors import ConfigError
 from asyncapi.runtime import CallOptions, Runtime, check_options
 from asyncapi.types.requests import Request
 
+if TYPE_CHECKING:
+    from asyncapi.caching.semantic import Subject
+
 __all__ = ["Question", "Questions", "rest"]
 
 _USES = ("use", "refresh", "off")
@@ -25,7 +28,8 @@ class Question(msgspec.Struct, gc=False):
     """A request that may find its answer before the route.
 
     ``ttl`` is how old an answer may be (seconds; 0: not from the cache), ``refresh`` that it is not read
-    but written; ``flies`` says whether identical calls may share; ``asked`` is when.
+    but written; ``flies`` says whether identical calls may share; ``asked`` is when. ``subject`` is what the
+    semantic cache compares, once it was looked there.
     """
 
     request: Request
@@ -36,6 +40,7 @@ class Question(msgspec.Struct, gc=False):
     refresh: bool
     flies: bool
     asked: float
+    subject: Subject | None = None
 
     def flight_key(self) -> Hashable:
         """Calls that share a request must want it sent with the same key, and wait for a breaker alike."""
@@ -96,7 +101,7 @@ class Questions:
         flies = self._flies(request, options, ttl)
         if not (ttl or flies):
             return None
-        key = request_key(request, self._service(request.model), options.get("tenant", ""))
+        key = request_key(request, self.service(request.model), options.get("tenant", ""))
         if key is None:
             return None
         return Question(
@@ -131,7 +136,7 @@ class Questions:
             return ttl > 0
         return deterministic(request) if wanted == "deterministic" else bool(wanted) and repeatable(request)
 
-    def _service(self, model: str) -> bytes:
+    def service(self, model: str) -> bytes:
         """What stands in keys for where a request goes; for a route all of its targets, in order."""
         name, colon, _ = model.partition(":")
         service = self._services.get(name)

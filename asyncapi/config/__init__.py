@@ -23,6 +23,7 @@ from asyncapi.config.load import Settings, find, load, read
 from asyncapi.config.profiles import PROFILES, Profile, profile
 from asyncapi.config.resolve import Resolved, resolve
 from asyncapi.config.route import Outliers, Route
+from asyncapi.config.semantic import Semantic
 from asyncapi.config.settings import (
     AIMD,
     Batch,
@@ -57,6 +58,7 @@ __all__ = [
     "ResolvedKey",
     "Retry",
     "Route",
+    "Semantic",
     "Settings",
     "SingleFlight",
     "Timeout",

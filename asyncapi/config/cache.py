@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from asyncapi.config.fields import Count, SecondsOrZero, check_fields, shown
+from asyncapi.config.semantic import Semantic
 from asyncapi.errors import ConfigError
 
 __all__ = ["DAY", "Cache", "Price", "SingleFlight"]
@@ -32,12 +33,14 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``asyncapi.abc.Store``. ``max_bytes`` bounds the first two: 64 MiB in memory, 1 GiB on disk if
     nothing is said. ``ttl`` is how long an answer is good, in seconds, for all operations that are
     cached or by operation (the others stay at one day); 0 is not at all, infinity for ever.
+    ``semantic`` finds answers by meaning, too.
     """
 
     store: _Store = "memory"
     path: str = ""
     max_bytes: Count | None = None
     ttl: SecondsOrZero | _Ttl = DAY
+    semantic: Semantic | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "cache")

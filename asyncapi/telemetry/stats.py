@@ -168,6 +168,7 @@ class _Before:
     """Counters of the stations before the route. State: all of its slots."""
 
     __slots__ = (
+        "alike",
         "failures",
         "found",
         "found_money",
@@ -180,13 +181,14 @@ class _Before:
     )
 
     def __init__(self) -> None:
-        self.hits = self.misses = self.failures = self.joined = self.shares = 0
+        self.alike = self.hits = self.misses = self.failures = self.joined = self.shares = 0
         self.found, self.shared = _Tally(), _Tally()
         self.found_money = self.shared_money = 0.0
 
     def cache(self) -> CacheStatistics:
         return CacheStatistics(
             hits=self.hits,
+            semantic=self.alike,
             misses=self.misses,
             failures=self.failures,
             saved=self.found.tokens(),
@@ -255,6 +257,7 @@ class Collector:
     def _cache_hit(self, counters: _Endpoint, event: CacheHit) -> None:
         before = self._before
         before.hits += 1
+        before.alike += event.similarity is not None
         before.found.add(event.usage)
         before.found_money += event.money or 0.0
 

@@ -160,10 +160,12 @@ class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Calls that the cache had an answer to (``hits``), or none (``misses``), and what the hits saved.
 
-    ``failures`` are those of the store. ``money`` counts the models that have a price in the settings.
+    ``semantic`` are the hits that were found by meaning. ``failures`` are those of the store, and of
+    embeddings. ``money`` counts the models that have a price in the settings.
     """
 
     hits: int = 0
+    semantic: int = 0
     misses: int = 0
     failures: int = 0
     saved: Tokens = Tokens()

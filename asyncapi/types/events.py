@@ -49,13 +49,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class CacheHit(Event, frozen=True, kw_only=True, gc=False):
     """A call had its answer from the cache: nothing was sent. ``usage`` is what it took when it was.
 
-    Units: ``age_s`` since then; ``money`` saved as the prices in the settings say, None without.
+    Units: ``age_s`` since then; ``money`` saved as the prices in the settings say, None without;
+    ``similarity`` the cosine to what was asked then, None if it was the same to the byte.
     """
 
     name: ClassVar[str] = "asyncapi.cache_hit"
     operation: str
     model: str
     age_s: float
+    similarity: float | None
     usage: Usage
     money: float | None
     tag: str
@@ -70,7 +72,7 @@ class CacheMissed(Event, frozen=True, kw_only=True, gc=False):
 
 
 class CacheFailed(Event, frozen=True, kw_only=True, gc=False):
-    """The store raised ``error``: the call went on without it."""
+    """The store, or the embedding of a text, raised ``error``: the call went on without it."""
 
     name: ClassVar[str] = "asyncapi.cache_failed"
     error: str

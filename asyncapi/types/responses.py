@@ -81,7 +81,8 @@ class Served(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Who served a call, under which id and key, in how many attempts and how long.
 
     ``source``: "service"; "cache" for an answer that was kept, given by ``endpoint`` ``age_s`` seconds
-    ago; "flight" for one that another call in flight got, too.
+    ago; "semantic" for one that was kept for a question that meant the same, ``similarity`` alike; "flight"
+    for one that another call in flight got, too.
     """
 
     endpoint: str = ""
@@ -90,8 +91,9 @@ class Served(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     request_id: str = ""
     attempts: int = 0
     timings: Timings = Timings()
-    source: Literal["service", "cache", "flight"] = "service"
+    source: Literal["service", "cache", "semantic", "flight"] = "service"
     age_s: float | None = None
+    similarity: float | None = None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cached(self) -> bool:
         """Whether it was not asked for now but kept from before. ``usage`` is what it took then."""
-        return self.served.source == "cache"
+        return self.served.source in ("cache", "semantic")
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):

@@ -115,7 +115,9 @@ async def objects(client: asyncapi.Client) -> None:
 
 def routed() -> asyncapi.Client:
     """Names for several targets: in order, or by weight."""
-    cache = asyncapi.Cache("memory", ttl={"chat": 60.0})
+    semantic = asyncapi.Semantic(embed="hf_tei:BAAI/bge-m3", threshold=0.9)
+    assert_type(semantic.threshold, float)
+    cache = asyncapi.Cache("memory", ttl={"chat": 60.0}, semantic=semantic)
     assert_type(asyncapi.Price(input=1.0, output=2.0).cost(5, 7), float)
     assert_type(cache.path, str)
     weighted = asyncapi.Route(("openai:a", "claude:b"), weights=(3, 1))
