@@ -180,8 +180,13 @@ class KeyRing:
         if len(keys) == 1 and name is None and user is None:
             key = keys[0]
             return key.wait(now, tokens) if key.parked_until <= now and not key.users else math.inf
-        waits = (key.wait(now, tokens) for key in self.candidates(name, user) if key.parked_until <= now)
-        return min(waits, default=math.inf)
+        candidates = self.candidates(name, user)
+        waits = [key.wait(now, tokens) for key in candidates if key.parked_until <= now]
+        wait = min(waits, default=math.inf)
+        if wait and 0 < len(waits) < len(candidates):
+            # One that is parked may be back before those that rest.
+            wait = min(wait, *(k.parked_until - now for k in candidates if k.parked_until > now))
+        return wait
 
     def rest(self, now: float, name: str | None = None, user: str | None = None) -> float:
         """Seconds until the first of a call's keys has rested enough; rates and parking aside."""

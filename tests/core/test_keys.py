@@ -385,3 +385,25 @@ async def test_a_streams_head_that_tells_of_more_wakes_who_waits() -> None:
     times = [sent.time for sent in transport.requests]
     assert times[1] == pytest.approx(1.1, abs=0.01)
     assert times[2] == pytest.approx(1.3, abs=0.01)
+
+
+async def test_a_parked_key_that_is_back_lets_the_queue_go_on() -> None:
+    """While the other key rests for long: nobody sleeps until that one is ready."""
+
+    def answer(request: Outgoing) -> Step:
+        if key_of(request) == "sk-a":
+            return reply(status=401) if request_count(request) == 1 else reply("fine")
+        return reply(status=429, retry_after=3000.0)
+
+    seen: Counter[str] = Counter()
+
+    def request_count(request: Outgoing) -> int:
+        seen[key_of(request)] += 1
+        return seen[key_of(request)]
+
+    transport = ScriptedTransport(answer)
+    async with client_of(transport, keys=[A, B], timeout=Timeout(total=None)) as client:
+        (answered,) = await outcomes(spread_calls(client, 1))
+
+    assert isinstance(answered, ChatResponse)
+    assert transport.requests[-1].time == pytest.approx(300.0, abs=0.1)

@@ -228,6 +228,22 @@ def test_parking_is_never_shortened_and_ends_by_itself() -> None:
     assert keys.parked(100.0, None, None) == []
 
 
+def test_a_parked_key_that_is_back_first_ends_the_wait() -> None:
+    """Who waits for the others looks again when it may go; if all are parked, nobody waits."""
+    keys = ring("abc")
+    key(keys, "a").park(10.0, "failing")
+    key(keys, "b").cool(60.0)
+    key(keys, "c").cool(5.0)
+    waits = [keys.wait(0.0)]
+    key(keys, "c").cool(90.0)
+    waits.append(keys.wait(0.0))
+    for name in "bc":
+        key(keys, name).park(100.0, "failing")
+
+    assert waits == [5.0, 10.0]
+    assert keys.wait(0.0) == math.inf
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("how", ["parked", "cooled"])
 def test_a_key_that_rests_is_never_chosen(strategy: KeyStrategy, how: str) -> None:
@@ -268,9 +284,9 @@ def test_the_operator_restores_a_key_at_once() -> None:
 
 
 def test_the_wait_is_that_of_the_first_key_to_be_ready() -> None:
-    """Parked keys are not waited for."""
+    """One that is parked for longer is not waited for."""
     keys = ring("abc")
-    key(keys, "a").park(0.5, "authentication")
+    key(keys, "a").park(9.0, "authentication")
     key(keys, "b").cool(3.0)
     key(keys, "c").cool(2.0)
 
