@@ -111,6 +111,8 @@ def keeps_the_bound(queue: Queue, seed: int) -> None:
     spread: dict[tuple[Flow, Flow], tuple[float, float, float]] = {}
     fifo: defaultdict[Flow, deque[Call]] = defaultdict(deque)
     for _ in range(200):
+        if random.random() < 0.3:
+            queue.enter(("passing", queue.sequence), random.choice([HIGH, NORMAL]))  # moves virtual time
         for _ in range(random.choice([0, 0, 1, 2, 8])):
             flow = random.choice(flows)
             call = queue.enter(*flow, random.choice([0.5, 1.0, 3.0, 20.0]))
@@ -118,7 +120,9 @@ def keeps_the_bound(queue: Queue, seed: int) -> None:
             dearest[flow] = max(dearest[flow], call.cost)
         if queue.heap and random.random() < 0.15:
             # The newest of its flow: those that wait behind a cancelled call keep their places.
-            queue.leave(fifo[random.choice(queue.heap).flow].pop())
+            known = [call for call in queue.heap if call.flow in fifo]
+            if known:
+                queue.leave(fifo[random.choice(known).flow].pop())
         spread = {
             (one, other): spread.get((one, other), (0.0, 0.0, 0.0))
             for i, one in enumerate(flows)
@@ -128,7 +132,7 @@ def keeps_the_bound(queue: Queue, seed: int) -> None:
         if not queue.heap:
             continue
         call = queue.grant()
-        assert fifo[call.flow].popleft() is call
+        assert call.flow not in flows or fifo[call.flow].popleft() is call
         for i, one in enumerate(flows):
             for other in flows[i + 1 :]:
                 pair = one, other
@@ -176,6 +180,72 @@ def test_low_under_permanent_high_overload(order: type[Fair | Strict], served: b
         queue.enter("b", HIGH)
 
     assert counts[LOW] == (pytest.approx(20, abs=2) if served else 0)
+
+
+@pytest.mark.parametrize("others", [1, 10, 50])
+def test_new_tenants_without_end_do_not_starve_an_old_one(others: int) -> None:
+    """Each call served makes room for a tenant never seen before; the old one's later calls go all the same."""
+    queue = Queue(Fair())
+    old = [queue.enter("old") for _ in range(3)]
+    for tenant in range(others):
+        queue.enter(tenant)
+    served: dict[Call, int] = {}
+    for turn in range(3000):
+        served[queue.grant()] = turn
+        queue.enter(f"new-{turn}")
+
+    assert [call for call in old if call not in served] == []
+    # Their claims fade as e does: (e - 1) times those who wait, for each call before.
+    assert served[old[1]] <= 4 * (others + 4)
+
+
+@pytest.mark.parametrize("others", [10, 300])
+def test_a_newcomer_goes_before_the_second_call_of_those_who_wait(others: int) -> None:
+    """Virtual time moves no faster than if all were served at once: nobody starts late."""
+    queue = Queue(Fair())
+    for tenant in range(others):
+        queue.enter(tenant)
+    for _ in range(1000):
+        queue.enter("huge")
+    for _ in range(others // 2):
+        queue.grant()
+    newcomer = queue.enter("newcomer")
+    before = []
+    while (call := queue.grant()) != newcomer:
+        before.append(call.flow[0])
+
+    assert before.count("huge") <= 2
+    assert len(before) <= others
+
+
+def test_tenants_share_by_their_weights() -> None:
+    """Four to one, as set; priorities within a tenant as ever."""
+    queue = Queue(Fair({"gold": 4.0}))
+    for _ in range(200):
+        queue.enter("gold")
+        queue.enter("plain")
+        queue.enter("gold", LOW)
+    counts = Counter(queue.grant().flow for _ in range(180))
+
+    assert counts["gold", NORMAL] == pytest.approx(120, abs=2)
+    assert counts["plain", NORMAL] == pytest.approx(30, abs=2)
+    assert counts["gold", LOW] == pytest.approx(30, abs=2)
+
+
+def test_a_call_that_turned_out_dearer_is_paid_by_its_flow() -> None:
+    """A batch grew while it waited: its tenant's next one comes later."""
+    queue = Queue(Fair())
+    queue.enter("batch")
+    for _ in range(30):
+        queue.enter("other")
+    assert queue.grant().flow[0] == "batch"
+    queue.order.grew("batch", NORMAL, 9.0)
+    again = queue.enter("batch")
+    turns = 1
+    while queue.grant() != again:
+        turns += 1
+
+    assert turns == pytest.approx(11, abs=1)
 
 
 def test_a_huge_backlog_does_not_delay_a_light_tenant() -> None:
