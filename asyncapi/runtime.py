@@ -259,7 +259,7 @@ class Runtime:
                     keys or [KeyState("", headers=self._headers(settings))], settings.strategy, self.random
                 ),
                 limit=limit_of(settings.limit),
-                order=Strict() if settings.strict else Fair(),
+                order=Strict() if settings.strict else Fair(settings.tenants),
                 queue_size=settings.queue_size,
                 retry=RetryPolicy(settings.retry, self.random),
                 budget=RetryBudget(settings.retry.budget, settings.retry.reserve),

@@ -20,7 +20,7 @@ from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
-from asyncapi._core.metering import settle_tokens
+from asyncapi._core.metering import cost, settle_tokens
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
 from asyncapi._core.settling import blamed, ended, timed
@@ -89,6 +89,7 @@ class Endpoint:
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
     ``budget``; ``typical_s`` (running mean of good attempts' time); ``estimates`` of tokens;
+    whether it ``weighs`` calls by them (another flow than the usual one was seen);
     what the service said is ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the
     ``tasks``; who waits in ``backoff``; how many ``calls`` are under way, from entry to end, and whom to
     tell when none is (``on_rest``, once it drains); ``closed``.
@@ -116,6 +117,7 @@ class Endpoint:
         self.cool_until = -math.inf
         self.typical_s = 0.0
         self.estimates = Estimates()
+        self.weighs = False
         self.closed = False
         self.semaphore = Semaphore(parts.limit)
         self.breaker = CircuitBreaker(parts.breaker, self._breaker_changed, parts.random)
@@ -182,7 +184,7 @@ class Endpoint:
             if type(decision) is Lease:
                 return decision
             if type(decision) is Wait:
-                if call.attempts or not self.queue.full():
+                if call.attempts or not self.queue.full() or self._evict(call.options.priority):
                     return decision
                 decision = refusals.queue_full(self)
         raise self.refused(call, decision)
@@ -211,6 +213,14 @@ class Endpoint:
             lease.charge = key.meter.take(call.tokens, now)
         return lease
 
+    def _evict(self, priority: Priority) -> bool:
+        """Make room for a newcomer: the last of the least urgent below it goes. False if none is below."""
+        last = self.queue.last_below(priority)
+        if last is None:
+            return False
+        self.reject(last, self.refused(last, refusals.evicted(self, priority)))
+        return True
+
     def refused(self, call: Call, refusal: NotSentError) -> AsyncAPIError:
         """Tell that ``call`` is refused: what it ends with."""
         self.emit(
@@ -226,6 +236,9 @@ class Endpoint:
 
     def _enqueue(self, call: Call, wait: Wait) -> asyncio.Future[Lease]:
         options = call.options
+        if self.weighs or options.tenant or options.priority is not Priority.NORMAL:
+            self.weighs = True
+            call.cost = cost(call)
         tag = self.order.enter(options.tenant, options.priority, call.cost)
         if call.attempts:
             # Another attempt keeps the place that the first one had; nobody waited if that had none.
@@ -271,9 +284,10 @@ class Endpoint:
             tag = self.order.enter(new.tenant, priority, call.cost)
             if tag >= call.tag:
                 self.order.left(new.tenant, priority, tag, call.cost)
+                self.queue.keep(call, priority)
                 return
             self.order.left(old.tenant, old.priority, call.tag, call.cost)
-            call.tag = tag
+            call.tag, call.options = tag, new
             self.queue.move(call)
             self.worker.kick()
         call.options = new

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.lease import Lease
 
-__all__ = ["asked", "observe_tokens", "settle_tokens"]
+__all__ = ["asked", "cost", "observe_tokens", "resize", "settle_tokens"]
 
 NOTHING = Tokens(0, 0, 0)
+#: So many tokens weigh as much as one item of anything else, and the bounds of a call's cost.
+UNIT, LEAST_COST, MOST_COST = 1000, 0.02, 100.0
 
 
 def asked(call: Call) -> Tokens:
@@ -44,6 +46,26 @@ def asked(call: Call) -> Tokens:
     return call.tokens
 
 
+def cost(call: Call) -> float:
+    """What a call takes of its endpoint: thousands of tokens where it generates, else items.
+
+    Bounded both ways, so that one wild estimate can't hold its flow up for long. A batch is 1 until its
+    turn: it gathers till then.
+    """
+    if not isinstance(call.request, ChatRequest | CompleteRequest) or call.wire is None:
+        return call.cost
+    return min(max(asked(call).total / UNIT, LEAST_COST), MOST_COST)
+
+
+def resize(lease: Lease, now: float) -> None:
+    """A batch has gathered, and is encoded now: reserve what it needs, instead of what one like it had."""
+    call = lease.call
+    if lease.charge is None or lease.key.meter is None:
+        return
+    call.tokens = None
+    lease.key.meter.resize(lease.charge, asked(call), now)
+
+
 def settle_tokens(lease: Lease, error: AsyncAPIError | None, response: Response | None, now: float) -> None:
     """Correct what the attempt reserved, and learn from what it used."""
     call = lease.call
@@ -53,7 +75,7 @@ def settle_tokens(lease: Lease, error: AsyncAPIError | None, response: Response 
     if usage is not None and usage.total_tokens is not None:
         used = _used(call, usage)
         request = call.request
-        call.endpoint.estimates.learn((request.operation, request.model), _body_bytes(call), used)
+        call.endpoint.estimates.learn((request.operation, request.model), _body_bytes(call) or 0, used)
     elif not lease.sent or _free(error):
         used = NOTHING
     elif isinstance(error, ProviderError) and 400 <= error.status < 500:
@@ -88,8 +110,9 @@ def _output(request: Request) -> tuple[bool, int | None]:
     return False, None
 
 
-def _body_bytes(call: Call) -> int:
-    return len(call.wire.body or b"") if call.wire is not None else 0
+def _body_bytes(call: Call) -> int | None:
+    """None before it is encoded: a batch, which gathers until its turn."""
+    return len(call.wire.body or b"") if call.wire is not None else None
 
 
 def _used(call: Call, usage: Usage) -> Tokens:

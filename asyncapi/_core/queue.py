@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from asyncapi._core.call import Call
+from asyncapi.types.requests import Priority
 
 __all__ = ["CallQueue", "Entry"]
 
@@ -24,8 +25,9 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
     calls costs no more each than cancelling 100.
 
     State: the heap (of the base class); the entries set ``_aside`` (they wait for a key of their
-    own and must not hold up the others); how many of both are ``_dead``; how many are ``_returning``
-    (calls that were admitted before and come back for another attempt: the bound is for newcomers).
+    own and must not hold up the others); how many of both are ``_dead``; the ``_newcomers`` among them
+    by priority, oldest first. Calls that were admitted before and come back for another attempt are
+    none: the bound is for newcomers, and so is eviction.
     """
 
     def __init__(self, bound: int) -> None:
@@ -33,7 +35,7 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
         self.bound = bound
         self._aside: list[Entry] = []
         self._dead = 0
-        self._returning = 0
+        self._newcomers: tuple[dict[int, Call], ...] = tuple({} for _ in Priority)
 
     def _init(self, maxsize: int) -> None:
         self._queue: list[Entry] = []
@@ -55,26 +57,32 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
 
     def full(self) -> bool:
         """Whether a newcomer would be one too many."""
-        return self.qsize() - self._returning >= self.bound
+        high, normal, low = self._newcomers
+        return len(high) + len(normal) + len(low) >= self.bound
 
     def put_nowait(self, item: Entry) -> None:
-        """Add a call; ``asyncio.QueueFull`` if it is a newcomer and the queue is full."""
-        if item[2].attempts:
-            self._returning += 1
-        super().put_nowait(item)
+        """Add a call. Whether there is room for a newcomer is asked before."""
+        call = item[2]
+        if not call.attempts:
+            self._newcomers[call.options.priority][call.sequence] = call
+        heapq.heappush(self._queue, item)
 
     def get_nowait(self) -> Entry:
         """The head, out of the queue."""
-        item = super().get_nowait()
-        if item[2].attempts:
-            self._returning -= 1
+        item = heapq.heappop(self._queue)
+        self._admitted(item[2])
         return item
 
-    def set_aside(self, item: Entry) -> None:
-        """A head that only its own key keeps waiting lets the next in line go first."""
-        self._aside.append(item)
-        if item[2].attempts:
-            self._returning += 1
+    def last_below(self, priority: Priority) -> Call | None:
+        """Who has least to lose: the newest newcomer of the least urgent priority below this one."""
+        for calls in reversed(self._newcomers[priority + 1 :]):
+            if calls:
+                return next(reversed(calls.values()))
+        return None
+
+    def set_aside(self) -> None:
+        """The head, which only its own key keeps waiting, lets the next in line go first."""
+        self._aside.append(heapq.heappop(self._queue))
 
     def bring_back(self) -> None:
         """Those set aside take their places again."""
@@ -85,8 +93,7 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
     def discard(self, call: Call) -> None:
         """A waiting call leaves at once. The caller has marked it as not waiting."""
         self._dead += 1
-        if call.attempts:
-            self._returning -= 1
+        self._admitted(call)
         if self._dead > 64 and self._dead * 2 > len(self._queue):
             self.bring_back()
             self._queue[:] = [entry for entry in self._queue if entry[2].waiting]
@@ -98,7 +105,21 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
         for entries in (self._queue, self._aside):
             entries[:] = [(call.tag or 0.0, e[1], call) if e[2] is call else e for e in entries]
         heapq.heapify(self._queue)
+        self.keep(call, call.options.priority)
+
+    def keep(self, call: Call, priority: Priority) -> None:
+        """A waiting call is as urgent as ``priority`` from now on, when somebody has to make room."""
+        self._admitted(call)
+        if not call.attempts:
+            self._newcomers[priority][call.sequence] = call
 
     def calls(self) -> Iterator[Call]:
         """The live calls, in no particular order."""
         return (entry[2] for entry in (*self._queue, *self._aside) if entry[2].waiting)
+
+    def _admitted(self, call: Call) -> None:
+        """It is no newcomer in the queue any more."""
+        if call.attempts or self._newcomers[call.options.priority].pop(call.sequence, None) is not None:
+            return
+        for calls in self._newcomers:  # its priority was another one when it came
+            calls.pop(call.sequence, None)

@@ -16,8 +16,9 @@ from asyncapi.errors import (
 if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.endpoint import Endpoint
+    from asyncapi.types.requests import Priority
 
-__all__ = ["circuit_open", "closed", "no_key", "queue_full", "resting", "too_late"]
+__all__ = ["circuit_open", "closed", "evicted", "no_key", "queue_full", "resting", "too_late"]
 
 
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
@@ -76,12 +77,28 @@ def closed() -> ClientClosedError:
     return ClientClosedError("the client is closed: nothing was sent")
 
 
+def evicted(endpoint: Endpoint, priority: Priority) -> QueueFullError:
+    """A waiting call makes room for a more urgent one."""
+    estimate = _estimate(endpoint)
+    when = f" or retry after {estimate:.3g} s" if estimate else ""
+    return QueueFullError(
+        f"queue of {endpoint.name} is full ({endpoint.queue.qsize()} waiting), and a {priority.name} call "
+        f"took this one's place; nothing was sent; raise Endpoint.queue_size{when}",
+        retry_after=estimate or None,
+    )
+
+
 def queue_full(endpoint: Endpoint) -> QueueFullError:
     """A newcomer would have to wait, and the queue has no place left."""
     waiting = endpoint.queue.qsize()
-    estimate = endpoint.typical_s * (waiting + 1) / endpoint.semaphore.limit.value
+    estimate = _estimate(endpoint)
     when = f" or retry after {estimate:.3g} s" if estimate else ""
     return QueueFullError(
         f"queue of {endpoint.name} is full ({waiting} waiting); raise Endpoint.queue_size{when}",
         retry_after=estimate or None,
     )
+
+
+def _estimate(endpoint: Endpoint) -> float:
+    """Seconds until all that wait now have been served, 0.0 if nothing is known of how long that takes."""
+    return endpoint.typical_s * (endpoint.queue.qsize() + 1) / endpoint.semaphore.limit.value

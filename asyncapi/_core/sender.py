@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncapi._core.batches import Group, Item, foremost, settle
 from asyncapi._core.call import Call, Options
 from asyncapi._core.lease import Lease
+from asyncapi._core.metering import resize
 from asyncapi._core.perform import attempts
 from asyncapi._core.settling import failed
 from asyncapi.errors import AsyncAPIError, ConfigError, DecodeError, InvalidRequestError
@@ -111,6 +112,8 @@ class Sender:
         waited, call.queue_s = call.queue_s, 0.0
         if not items or group.reason == "half":
             return
+        if (more := len(items) - 1) and waited:
+            call.endpoint.order.grew(call.options.tenant, call.options.priority, float(more))
         request = items[0].request
         turn = waited > 0.0 and group.reason in ("idle", "wait", "urgent", "drain")
         self._endpoint.emit(
@@ -137,6 +140,7 @@ class Sender:
             call.wire = self._endpoint.backend.encode(merged)
             if len(items) > 1 and limit.bytes is not None and len(call.wire.body or b"") > limit.bytes:
                 raise _Unsent("more bytes than the service takes")
+            resize(lease, self._endpoint.clock())
         except BaseException as error:
             failed(lease, error)
             raise

@@ -62,7 +62,7 @@ class Worker:
             elif type(decision) is not Wait:
                 endpoint.reject(call, endpoint.refused(call, decision))
             elif decision.station == "key" and call.choosy:
-                queue.set_aside(queue.get_nowait())
+                queue.set_aside()
                 wake = min(wake, now + decision.seconds)
             else:
                 hurried = decision is BEHIND  # only the pace is in its way

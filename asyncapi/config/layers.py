@@ -52,7 +52,7 @@ SHORT: Mapping[str, Hint] = {
 SCALARS: Mapping[str, Hint] = {
     name: field.type
     for name, field in {**fields_of(Endpoint), "strategy": fields_of(KeyPool)["strategy"]}.items()
-    if name not in (*SECTIONS, "backend", "name", "base_url", "keys", "headers", "profile")
+    if name not in (*SECTIONS, "backend", "name", "base_url", "keys", "headers", "tenants", "profile")
 }
 """The settings that are single values, and their types. ``strategy`` stands in for ``keys.strategy``."""
 

@@ -59,6 +59,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     batch: Batch
     timeout: Timeout
     headers: Mapping[str, str]
+    tenants: Mapping[str, float]
     requests_per_second: float | None
     on_open: OnOpen
     profile: str
@@ -116,6 +117,7 @@ def _resolve(
         base_url=_base_url(endpoint, name, service, environment),
         keys=resolve_keys(endpoint.keys, service, environment),
         headers=endpoint.headers,
+        tenants=endpoint.tenants,
         profile=chosen,
         **_concrete(values, name, environment),
     )

@@ -243,6 +243,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Keys: TypeAlias = Annotated[tuple[Key | str, ...], msgspec.Meta(description="an array of keys")]
 Pool: TypeAlias = Annotated[tuple[Key, ...], msgspec.Meta(description="an array of Key tables")]
+Tenants: TypeAlias = Annotated[Mapping[str, Positive], msgspec.Meta(description="a table of weights")]
 Headers: TypeAlias = Annotated[Mapping[str, str], msgspec.Meta(description="a table of strings")]
 
 
@@ -266,7 +267,8 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     None means: from the profile (``profile``, or the client's), and for ``base_url`` and ``keys``
     from the environment. ``queue_size`` is how many calls may wait; ``strict`` serves priorities
-    strictly instead of 16 : 4 : 1. ``requests_per_second`` spaces the endpoint's requests evenly.
+    strictly instead of 16 : 4 : 1. ``tenants`` are weights of tenants in the queue, 1 for those that are
+    not named: ``{"gold": 4.0}``. ``requests_per_second`` spaces the endpoint's requests evenly.
     ``on_open`` says what a call does while the breaker is open: fail at once, or wait its turn.
 
     Short forms: ``limit=20`` for ``Fixed(20)``, ``limit="adaptive"`` for ``AIMD()``, ``timeout=2.0``
@@ -281,6 +283,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Fixed | AIMD | Adaptive | Count | None = None
     queue_size: Amount | None = None
     strict: bool = False
+    tenants: Tenants = {}
     retry: Retry | None = None
     breaker: Breaker | None = None
     batch: Batch | None = None

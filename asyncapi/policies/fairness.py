@@ -75,13 +75,13 @@ class Fair:
     Args:
         tenants: Weights of tenants, 1.0 for those that are not named.
 
-    State: the ``_tag`` served last; ``_virtual`` time, and the ``_step`` that it takes with the next one; per flow its
-    finish tags; the ``_weight`` of all flows together; how many calls are ``_waiting``. Flows that
-    neither wait nor have much to lose are forgotten, so memory is bounded by what waits.
+    State: the ``_tag`` served last; ``_virtual`` time, and the ``_step`` that it takes with the next one;
+    per flow its finish tags; the ``_weight`` of all flows together; how many calls are ``_waiting``.
+    Flows that neither wait nor have much to lose are forgotten, so memory is bounded by what waits.
     """
 
     def __init__(self, tenants: Mapping[str, float] | None = None) -> None:
-        self._tenants: Mapping[Hashable, float] = {**(tenants or {})}
+        self._tenants: dict[Hashable, float] = dict(tenants.items()) if tenants else {}
         self._tag = self._virtual = 0.0
         self._step = 0.0
         self._weight = 0.0
@@ -137,9 +137,9 @@ class Fair:
     def grew(self, tenant: Hashable, priority: Priority, more: float) -> None:
         """A call that got its turn costs ``more`` than was thought: its flow's next calls pay."""
         flow = self._flows.get((tenant, priority))
-        if flow is not None and not flow.waiting:
+        if flow is not None:
             flow.finish += more / flow.weight
-            flow.served = flow.finish
+            flow.served += more / flow.weight
 
     def _one_less(self, tenant: Hashable, priority: Priority, flow: _Flow) -> None:
         flow.waiting -= 1

@@ -186,6 +186,14 @@ class TokenMeter:
             for place, allowance in self._told.items():
                 allowance.refund(charge.amount[place])
 
+    def resize(self, charge: Charge, tokens: Tokens, now: float) -> None:
+        """The attempt will use ``tokens`` instead, as is known before it is sent."""
+        for (place, rate), entry in zip(self._rates, charge.entries, strict=True):
+            rate.correct(entry, charge.amount[place], tokens[place], now)
+        for place, allowance in self._told.items():
+            allowance.take(now, tokens[place] - charge.amount[place])
+        charge.amount = tokens
+
     def told(self, kind: Kind, remaining: float, limit: float, charge: Charge | None, now: float) -> None:
         """What the service says is left of a minute's ``limit``, when it answered this charge.
 
@@ -221,17 +229,22 @@ class Estimates:
     def __init__(self) -> None:
         self._models: dict[Hashable, _Model] = {}
 
-    def tokens(self, model: Hashable, body_bytes: int, most: int | None, speaks: bool = True) -> Tokens:
+    def tokens(
+        self, model: Hashable, body_bytes: int | None, most: int | None, speaks: bool = True
+    ) -> Tokens:
         """What a call will use.
 
         Args:
             model: What is learnt together.
-            body_bytes: The size of the encoded request.
+            body_bytes: The size of the encoded request; None if it is not encoded yet.
             most: The output that the request allows; services reserve that much, too.
             speaks: Whether there is an output at all: embeddings have none.
         """
         known = self._models.get(model) or _Model()
-        entered = int(body_bytes * known.input / known.body_bytes) + 1
+        if body_bytes is None:
+            entered = int(known.input / known.answers) + 1
+        else:
+            entered = int(body_bytes * known.input / known.body_bytes) + 1
         answered = 0 if not speaks else int(known.output / known.answers) + 1 if most is None else most
         return Tokens(entered + answered, entered, answered)
 

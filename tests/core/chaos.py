@@ -236,8 +236,9 @@ class World:
         assert endpoint.semaphore.in_flight <= self.limit
         assert self.transport.in_flight <= endpoint.semaphore.in_flight
         assert queue.qsize() == len(calls)
-        assert queue._returning == sum(bool(call.attempts) for call in calls)
-        assert queue.qsize() - queue._returning <= queue.bound
+        newcomers = [call for waiting in queue._newcomers for call in waiting.values()]
+        assert {call.id for call in newcomers} == {call.id for call in calls if not call.attempts}
+        assert len(newcomers) <= queue.bound
         assert endpoint.breaker.probes <= endpoint.breaker.settings.probes
 
     async def recover(self) -> None:

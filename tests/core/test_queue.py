@@ -17,7 +17,7 @@ from asyncapi import (
     Timeout,
 )
 from asyncapi.testing import VirtualTime
-from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply
+from asyncapi.testing.scripted import ScriptedTransport, Sent, Step, hang, reply
 from asyncapi.types.events import QueueEntered, QueueRefused
 from asyncapi.types.wire import Outgoing
 from tests.core.worlds import (
@@ -29,6 +29,7 @@ from tests.core.worlds import (
     core,
     outcomes,
     spread_calls,
+    start,
     steady,
     text_of,
     turns,
@@ -256,3 +257,143 @@ async def test_a_call_that_waits_out_a_cooled_key_is_not_refused_but_errors_keep
 
     assert error.attempts == 1
     assert transport.total == 1
+
+
+# --- a full queue -----------------------------------------------------------------------------------
+
+
+async def test_a_full_queue_gives_the_newest_of_the_least_urgent_up_for_a_more_urgent_call() -> None:
+    """The one who has least to lose hears at once that it lost its place, and when to come back."""
+    transport = steady(delay=1.0)
+    recorder = Recorder()
+    async with client_of(transport, limit=1, queue_size=4, hooks=[recorder]) as client:
+        await client.chat(MODEL, "first")
+        (blocker,) = start(client.chat(MODEL, "blocker"))
+        await turns()
+        low = start(*spread_calls(client, 2, lambda i: f"low-{i}", priority=Priority.LOW))
+        normal = start(*spread_calls(client, 2, lambda i: f"normal-{i}"))
+        await turns()
+        (high,) = start(client.chat(MODEL, "high", priority=Priority.HIGH))
+        error = await caught(QueueFullError, low[1])
+        assert "a HIGH call took this one's place" in str(error)
+        assert error.retry_after == pytest.approx(5.0, abs=0.1)
+        assert (error.sent, error.attempts) == (False, 0)
+        (late,) = start(client.chat(MODEL, "late"))
+        await caught(QueueFullError, low[0])
+        refused = await caught(QueueFullError, client.chat(MODEL, "one too many"))
+        assert "took this one's place" not in str(refused)
+        await asyncio.gather(blocker, *normal, high, late)
+
+        assert [event.error for event in recorder.of(QueueRefused)] == ["queue_full"] * 3
+        assert_at_rest(client, transport)
+
+
+async def test_a_call_that_comes_back_for_another_attempt_loses_its_place_to_nobody() -> None:
+    """What was admitted stays admitted: eviction is for newcomers."""
+    failing = True
+
+    def script(_: Outgoing) -> Step:
+        return reply(status=429, retry_after=5) if failing else reply()
+
+    async with client_of(ScriptedTransport(script), limit=2, queue_size=1) as client:
+        returning = start(*spread_calls(client, 2, priority=Priority.LOW))
+        await asyncio.sleep(1)
+        failing = False
+        (low,) = start(client.chat(MODEL, "low", priority=Priority.LOW))
+        await turns()
+        (high,) = start(client.chat(MODEL, "high", priority=Priority.HIGH))
+        await caught(QueueFullError, low)
+        await caught(QueueFullError, client.chat(MODEL, "another", priority=Priority.HIGH))
+
+        assert len(await asyncio.gather(*returning, high)) == 3
+        assert_at_rest(client)
+
+
+async def test_a_call_that_was_hurried_is_no_longer_the_least_urgent() -> None:
+    """Its place among newcomers moves with its priority."""
+    async with client_of(steady(delay=1.0), limit=1, queue_size=2) as client:
+        (blocker,) = start(client.chat(MODEL, "blocker"))
+        await turns()
+        hurried, low = start(*spread_calls(client, 2, priority=Priority.LOW))
+        await turns()
+        queue = core(client).queue
+        call = next(call for call in queue.calls() if call.sequence == 2)
+        core(client).hurry(call, Priority.HIGH)
+        (high,) = start(client.chat(MODEL, "high", priority=Priority.HIGH))
+        await caught(QueueFullError, low)
+        await caught(QueueFullError, client.chat(MODEL, "y", priority=Priority.HIGH))
+        await asyncio.gather(blocker, hurried, high)
+        assert_at_rest(client)
+
+
+def _asked(sent: Sent) -> str:
+    return str(sent.json()["messages"][0]["content"])
+
+
+# --- shares by tokens -------------------------------------------------------------------------------
+
+
+async def test_a_tenant_with_long_prompts_gets_fewer_turns() -> None:
+    """Ten times the tokens: a tenth of the turns, once tenants are told apart."""
+    transport = steady()
+    async with client_of(transport, limit=1, queue_size=500) as client:
+        (blocker,) = start(client.chat(MODEL, "blocker"))
+        await turns()
+        calls = spread_calls(client, 60, lambda i: "long " * 2400, tenant="long", max_tokens=100)
+        calls += spread_calls(client, 60, lambda i: "short " * 166, tenant="short", max_tokens=100)
+        tasks = start(*calls)
+        await asyncio.gather(blocker, *tasks)
+    served = [_asked(sent).split()[0] for sent in transport.requests][1:45]
+
+    # 12,000 bytes against 1,000, and 100 tokens of answer each: 3,700 tokens to 410.
+    assert served.count("long") == pytest.approx(44 / 10, abs=2)
+
+
+async def test_a_tenant_gets_service_by_its_weight() -> None:
+    """``tenants={"gold": 3.0}``: three turns to one."""
+    transport = steady()
+    async with client_of(transport, limit=1, queue_size=500, tenants={"gold": 3.0}) as client:
+        (blocker,) = start(client.chat(MODEL, "blocker"))
+        await turns()
+        calls = spread_calls(client, 60, lambda i: "gold", tenant="gold")
+        calls += spread_calls(client, 60, lambda i: "else", tenant="else")
+        await asyncio.gather(blocker, *start(*calls))
+    served = Counter(_asked(sent) for sent in transport.requests[1:41])
+
+    assert served["gold"] == pytest.approx(30, abs=2)
+
+
+async def _waits_of_light(virtual_clock: VirtualTime, heavy: int) -> list[float]:
+    """Ten light tenants with a call a second each, beside one with so many calls at once, all the time."""
+    waits: list[float] = []
+    transport = ScriptedTransport(lambda _: reply(delay=0.2), keep=1)
+    async with client_of(transport, limit=5, queue_size=2000) as client:
+        over = False
+
+        async def light(tenant: str) -> None:
+            for _ in range(40):
+                answer = await client.chat(MODEL, "short", tenant=tenant)
+                assert answer.served is not None
+                waits.append(answer.served.timings.queue_s)
+                await asyncio.sleep(1.0)
+
+        async def heavily() -> None:
+            while not over:
+                await client.chat(MODEL, "long " * 100, tenant="heavy")
+
+        flood = start(*(heavily() for _ in range(heavy)))
+        await asyncio.gather(*(light(f"light-{n}") for n in range(10)))
+        over = True
+        await asyncio.gather(*flood)
+    return sorted(waits)
+
+
+async def test_one_heavy_tenant_does_not_move_the_waits_of_ten_light_ones(
+    virtual_clock: VirtualTime,
+) -> None:
+    """A thousand calls of one tenant: the others wait for a permit, and hardly for each other."""
+    few = await _waits_of_light(virtual_clock, 5)
+    many = await _waits_of_light(virtual_clock, 1000)
+
+    assert many[int(0.99 * len(many))] <= few[int(0.99 * len(few))] + 0.2
+    assert many[int(0.99 * len(many))] <= 0.5

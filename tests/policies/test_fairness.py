@@ -184,7 +184,7 @@ def test_low_under_permanent_high_overload(order: type[Fair | Strict], served: b
 
 @pytest.mark.parametrize("others", [1, 10, 50])
 def test_new_tenants_without_end_do_not_starve_an_old_one(others: int) -> None:
-    """Each call served makes room for a tenant never seen before; the old one's later calls go all the same."""
+    """Each call served makes room for a tenant never seen before; the old one's go all the same."""
     queue = Queue(Fair())
     old = [queue.enter("old") for _ in range(3)]
     for tenant in range(others):
