@@ -12,7 +12,7 @@ silence              upstreams that accept and say nothing, or next to it
 garbled_streams      cut, torn and broken streams: whole, or an error
 early_exit           readers who leave
 loops_and_threads    several loops, threads and clients
-memory               a hundred thousand calls leave no trace
+memory               thousands of calls leave no trace
 revoked_key          a key that is taken away in the middle
 drain                an end that loses nothing
 """

@@ -101,6 +101,7 @@ async def test_mistakes_and_rate_limits_of_ones_own_never_open_it(status: int) -
         assert client.statistics().endpoints["openai"].breaker.opened == 0
 
 
+@pytest.mark.slow
 async def test_an_outage_over_real_sockets_is_met_with_a_few_requests_and_survived() -> None:
     """The service is down for half a second under a crowd: it sees a handful, then all are served."""
     breaker = Breaker(failure_threshold=5, reset_after=0.15, successes=1)

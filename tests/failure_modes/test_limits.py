@@ -72,6 +72,7 @@ def test_a_crowd_that_comes_and_goes_keeps_to_the_rate() -> None:
     assert busiest([sent.time for sent in transport.requests]) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 7])
 async def test_five_hundred_at_once_are_never_more_in_flight_than_allowed(limit: int) -> None:
     """The service counts, over real sockets."""

@@ -20,6 +20,9 @@ from asyncapi.emulator import Emulator, Timing
 from tests.failure_modes.worlds import MODEL, client_of
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     """The emulator in a thread of its own, so that the tests may begin and end loops as they like."""

@@ -89,6 +89,7 @@ async def test_a_call_cancelled_between_two_attempts_sends_no_other() -> None:
         assert len(emulator.records) == 1
 
 
+@pytest.mark.slow
 async def test_deadlines_give_everything_back_as_well() -> None:
     """A timeout is a cancellation by somebody else: five hundred of them over real sockets."""
     breaker = Breaker(enabled=False)

@@ -37,6 +37,7 @@ async def test_the_service_counts_exactly_as_many_attempts_as_were_allowed(
         assert len(emulator.records) == 3 * attempts
 
 
+@pytest.mark.slow
 async def test_a_wrapped_sdk_is_told_to_try_once() -> None:
     """S3 is spoken through aiobotocore, which would retry four times by itself."""
     async with Emulator(faults=Faults(1.0, [Fault.SERVER_ERROR])) as emulator:

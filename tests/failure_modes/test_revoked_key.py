@@ -21,6 +21,7 @@ async def _many(client: object, number: int = 100) -> list[object]:
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("take", "reason"), [("revoke", "authentication"), ("exhaust", "quota_exhausted")])
 async def test_one_of_four_keys_is_lost_under_load_and_nobody_notices(take: str, reason: str) -> None:
     """Calls that meet its refusal go on with another key at once; it is not asked again."""

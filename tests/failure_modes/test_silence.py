@@ -114,10 +114,10 @@ async def test_a_handshake_that_stalls_is_ended_in_time() -> None:
     async with (
         misbehaving(_mute) as url,
         client_of(url.replace("http:", "https:"), timeout=Timeout(connect=LIMIT), retry=ONCE) as client,
+        within(client, LIMIT),
     ):
-        async with within(client, LIMIT):
-            with pytest.raises(ConnectError) as caught:
-                await client.chat(MODEL, "x")
+        with pytest.raises(ConnectError) as caught:
+            await client.chat(MODEL, "x")
     assert caught.value.sent is False
 
 

@@ -26,6 +26,7 @@ def _service(delay: float = 0.1) -> ScriptedTransport:
     return ScriptedTransport(lambda request: reply(text_of(request), delay=delay))
 
 
+@pytest.mark.slow
 async def test_one_high_goes_next_though_a_thousand_low_wait() -> None:
     """It overtakes all who wait, and nobody who was sent."""
     transport = _service()
