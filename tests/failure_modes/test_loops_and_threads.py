@@ -19,7 +19,6 @@ from asyncapi import Client, ConfigError
 from asyncapi.emulator import Emulator, Timing
 from tests.failure_modes.worlds import MODEL, client_of
 
-
 pytestmark = pytest.mark.slow
 
 
