@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from asyncapi._core.call import Call
+from asyncapi._core.hedging import stream_of
 from asyncapi._core.perform import perform
 from asyncapi._core.shared_stream import MakeStream, SharedStream
 from asyncapi._core.singleflight import Flight, Flights
@@ -87,7 +88,7 @@ class Asked:
         """The same as a stream."""
         question = self._questions.question(request, options)
         if question is None:
-            return streams(request, rest(options), Stream)
+            return streams(request, rest(options), stream_of)
 
         async def find() -> _KeptReading | _FlightReading:
             self._runtime.bind()
@@ -198,7 +199,7 @@ class Asked:
 
     async def _streamed(self, question: Question, streams: Streams, flight: Flight) -> Response:
         def make(call: Call, *, admitted: bool = False) -> Stream[Any]:
-            return Stream(flight.adopt(call), admitted=True, shared=flight.shared)
+            return stream_of(flight.adopt(call), admitted=True, shared=flight.shared)
 
         stream = streams(question.request, rest(question.options, question.id), make)
         response = flight.response = await flight.read(stream)

@@ -13,6 +13,7 @@ import msgspec
 
 from asyncapi._core.call import Call
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
+from asyncapi._core.hedging import stream_of
 from asyncapi._core.mapping import Done, Source, map_calls
 from asyncapi._core.perform import perform
 from asyncapi._core.routing import RoutedStream, first_that_answers
@@ -253,11 +254,12 @@ class Client(Verbs):
 
     def _stream(self, request: Request, options: CallOptions) -> Stream[Any]:
         if self._plain and not options:
-            return Stream(self._runtime.call(request, self._options))
+            call = self._runtime.call(request, self._options)
+            return call.endpoint.stream(call)
         merged = cast(CallOptions, {**self._options, **options})
         if self._asked is not None or not _BEFORE.isdisjoint(merged):
             return self._stations().stream(request, merged, self._streams)
-        return self._streams(request, merged, Stream)
+        return self._streams(request, merged, stream_of)
 
     def _streams(self, request: Request, options: CallOptions, make: MakeStream) -> Stream[Any]:
         if request.model not in self._routes:

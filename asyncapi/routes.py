@@ -11,7 +11,9 @@ import msgspec
 
 from asyncapi._core.call import Call
 from asyncapi._core.endpoint import Endpoint
-from asyncapi.config import Route, Timeout
+from asyncapi._core.hedging import Hedger, Plan
+from asyncapi._core.lease import Lease
+from asyncapi.config import Hedge, Route, Timeout
 from asyncapi.errors import AsyncAPIError, ConfigError
 from asyncapi.policies.affinity import bounds, ranked
 from asyncapi.policies.load import DECAY_S
@@ -46,6 +48,8 @@ class Routes:
                     raise ConfigError(f"routes.{name}: {target!r} names no endpoint that there is")
                 if route.strategy == "adaptive" or route.outliers is not None:
                     runtime.learned.add(endpoint)
+                if route.hedge:
+                    runtime.hedged.add(endpoint)
 
     def __contains__(self, model: str) -> bool:
         return model in self._routes
@@ -61,7 +65,7 @@ class Routes:
         route = self._made.get(name)
         if route is None:
             route = self._made[name] = _Route(self._runtime, name, self._routes[name])
-        return Way(self._runtime, request, options, route.order(options.get("session") or ""))
+        return Way(self._runtime, request, options, route.order(options.get("session") or ""), route.hedger)
 
     def room(self, request: Request) -> tuple[str, int]:
         """A request's first endpoint, and how many calls it holds."""
@@ -71,7 +75,7 @@ class Routes:
 
 
 class _Route:
-    """One route at work: who is tried first. State: what its ``_outliers`` counted."""
+    """One route at work: who is tried first. State: what its ``_outliers`` counted, its ``hedger``."""
 
     def __init__(self, runtime: Runtime, name: str, settings: Route) -> None:
         self._runtime = runtime
@@ -79,6 +83,8 @@ class _Route:
         self._settings = settings
         self._targets = settings.targets
         self._shared = settings.strategy != "in_order" or bool(settings.weights)
+        hedge = Hedge() if settings.hedge is True else settings.hedge
+        self.hedger = Hedger(hedge) if isinstance(hedge, Hedge) else None
         self._outliers: OutlierDetector | None = None
         if settings.outliers is not None:
             self._outliers = OutlierDetector(settings.outliers, settings.targets, self._ejected)
@@ -193,9 +199,15 @@ class Way:
     """
 
     def __init__(
-        self, runtime: Runtime, request: Request, options: CallOptions, targets: Sequence[str]
+        self,
+        runtime: Runtime,
+        request: Request,
+        options: CallOptions,
+        targets: Sequence[str],
+        hedger: Hedger | None = None,
     ) -> None:
         self.targets = targets
+        self._hedger = hedger
         self._begun = False
         self._runtime = runtime
         self._request = request
@@ -213,9 +225,23 @@ class Way:
         if self._deadline is not None:
             call.deadline = self._deadline
         call.patient = patient
+        if self._hedger is not None:
+            call.plan = Plan(self._hedger, partial(self._copy, target))
         if not patient and not self._options.get("on_open"):
             call.on_open = "fail"
         return call
+
+    def _copy(self, target: str, call: Call, lease: Lease) -> Call | None:
+        """A copy of a call to one target for the next one in order that has room."""
+        assert self._hedger is not None
+        place = self.targets.index(target)
+        for other in [*self.targets[place + 1 :], *self.targets[:place]]:
+            name, _, model = other.partition(":")
+            endpoint = self._runtime.endpoint(name)
+            if endpoint is not call.home and self._hedger.fits(endpoint):
+                request = msgspec.structs.replace(call.request, model=model)
+                return Call(endpoint, request, call.options, call.id)
+        return None
 
     def rest(self, target: str) -> float:
         """Seconds until a target may be asked again; infinity if that is too late, or it does not rest."""

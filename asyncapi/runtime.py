@@ -28,6 +28,7 @@ from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Settin
 from asyncapi.config.fields import did_you_mean
 from asyncapi.errors import ClientClosedError, ConfigError, UnknownModelError
 from asyncapi.policies.fairness import Fair, Strict
+from asyncapi.policies.hedging import Times
 from asyncapi.policies.keys import KeyRing, KeyState
 from asyncapi.policies.limits import limit_of
 from asyncapi.policies.retry import RetryBudget, RetryPolicy
@@ -54,7 +55,8 @@ class CallOptions(TypedDict, total=False):
     call to the key of that name, ``user`` prefers the keys reserved for that user, ``tenant`` is the
     flow that shares the queue fairly with others, ``tag`` a label in the statistics. Calls of one
     ``session`` go to the same key, and on a route that shares its load to the same target, whose prompt
-    cache knows them, while that has room.
+    cache knows them, while that has room. ``idempotent`` says whether the call may be sent twice, where it is
+    hedged; None: as its operation is.
 
     ``cache``: "use" it, "refresh" what is in it by asking the service, or leave it "off". ``single_flight``
     says whether the call may share the answer of an identical one in flight.
@@ -68,6 +70,7 @@ class CallOptions(TypedDict, total=False):
     tenant: str
     tag: str
     session: str
+    idempotent: bool | None
     on_open: OnOpen | None
     cache: CacheUse
     single_flight: bool
@@ -101,6 +104,7 @@ class Runtime:
         self._environment = environment
         self.random = random.Random(seed)
         self.learned: set[str] = set()  # endpoints that a route chooses by what their attempts teach
+        self.hedged: set[str] = set()  # endpoints of routes that are hedged
         self._own = {backend.name: completed(backend) for backend in backends}
         self._given = bool(given.endpoints)
         self._settings: dict[str, Endpoint] = {}
@@ -273,9 +277,17 @@ class Runtime:
                 deadlines=self.deadlines,
                 detail=any(hook.detail for hook in self._hooks),
                 pace=_pace(settings.requests_per_second),
-                learner=Learner() if name in self.learned or settings.strategy == "adaptive" else None,
+                learner=self._learner(settings),
+                hedge=settings.hedge,
+                hedged=settings.hedge is not None or name in self.hedged,
             )
         )
+
+    def _learner(self, settings: Resolved) -> Learner | None:
+        """What keeps what attempts teach, None where nobody asks for it."""
+        if settings.hedge is not None or settings.name in self.hedged:
+            return Learner(Times())
+        return Learner() if settings.name in self.learned or settings.strategy == "adaptive" else None
 
     def key_state(self, name: str, backend: Backend, key: ResolvedKey) -> KeyState:
         """A key as the scheduler holds it: the headers that carry it, not the secret."""

@@ -235,6 +235,7 @@ def routes_page() -> str:
         "`[routes.NAME]`.",
         describe(config.Route),
         describe(config.Outliers),
+        "`Hedge` is described [with the endpoint](configuration.md#hedge), where it may stand too.",
         "## When a call moves on\n\nBy the error that the target's call ended with, its own retries behind "
         "it. A stream moves on only before its first chunk.",
         table(("error", "next target"), rows),
@@ -290,7 +291,7 @@ def integrations_page() -> str:
 def configuration_page() -> str:
     structs = (
         config.Endpoint, config.Key, config.KeyPool, config.Fixed, config.AIMD, config.Retry, config.Breaker,
-        config.Batch, config.Timeout, config.Profile,
+        config.Batch, config.Timeout, config.Hedge, config.Profile,
     )  # fmt: skip
     head = ["setting", *(f"`{name}`" for name in config.PROFILES)]
     rows = []

@@ -14,6 +14,9 @@ batcher    gathers compatible calls into one
 batches    what a batch is made of
 sender     sends batches, in halves where they are refused, and shares the answers out
 routing    several targets behind one name
+hedging    second copies of calls that take long
+race       a call and its copy: the first to answer ends the other
+learning   what attempts teach, for whoever chooses
 streaming  the same stations for a streamed answer
 watch      ends streams that are silent, slow or late
 backoff    where calls wait for their next attempt

@@ -69,7 +69,9 @@ class Batcher:
         pieces = strategy.pieces(request, limit.items, _least(limit.chars, limit.bytes))
         if key is None and len(pieces) == 1:
             # It travels alone: in its own task, like any call.
-            return whole(self._endpoint, await attempts(call), strategy.items(request), strategy)
+            return whole(
+                self._endpoint, await self._endpoint.attempts(call), strategy.items(request), strategy
+            )
         place = None if key is None else _company(call, key)
         items = [Item(call, piece, strategy.items(piece), strategy.chars(piece)) for piece in pieces]
         for item in items:
@@ -239,12 +241,15 @@ class Batcher:
 
 
 def _company(call: Call, key: Hashable) -> Hashable:
-    """Equal for calls that may travel together: also their key, their patience and their user's keys."""
+    """Equal for calls that may travel together: also their key, their patience and their user's keys, and
+    whether and how they are hedged.
+    """
     options, timeout, user = call.options, call.timeout, call.options.user
     if user is not None and not any(user in one.users for one in call.endpoint.keys.keys):
         user = None
     patience = (call.on_open, call.patient, timeout.connect, timeout.first_byte)
-    return (call.request.operation, options.key, user, patience, key)
+    copies = (options.idempotent, call.plan and call.plan.hedger)
+    return (call.request.operation, options.key, user, patience, copies, key)
 
 
 def _withdraw(item: Item) -> None:

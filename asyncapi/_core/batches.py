@@ -59,6 +59,9 @@ class Item:
         member.ended += batch.ended - self.seen
         member.last_error = batch.last_error and batch.last_error.copy()
         member.key = batch.key
+        if batch.endpoint is not member.endpoint:  # its copy was answered first
+            member.endpoint = batch.endpoint
+            member.request = replace(member.request, model=batch.request.model)
         member.service_s = batch.service_s
 
 

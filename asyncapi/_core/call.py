@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,7 +15,9 @@ from asyncapi.types.wire import WireRequest
 
 if TYPE_CHECKING:
     from asyncapi._core.endpoint import Endpoint
+    from asyncapi._core.hedging import Plan
     from asyncapi._core.lease import Lease
+    from asyncapi._core.race import Race
 
 __all__ = ["Call", "Options"]
 
@@ -25,7 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     ``key`` pins the call to the key of that name; ``user`` prefers keys reserved for that user;
     ``tenant`` is the flow that the call is queued in, ``tag`` a label for statistics, ``session`` what
-    is best served where it was served before.
+    is best served where it was served before, ``idempotent`` whether it may be sent twice.
     """
 
     priority: Priority = Priority.NORMAL
@@ -36,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = ""
     tag: str = ""
     session: str = ""
+    idempotent: bool | None = None
     on_open: OnOpen | None = None
 
 
@@ -46,12 +49,13 @@ class Call:
     """A request with everything that changes while it is under way.
 
     ``patient``: whether it waits for a service that asked to be left alone; one with somewhere else to go
-    does not.
+    does not. ``plan``: where its copy would go, if not as the endpoint says.
 
-    State: ``wire`` (the encoded request), ``waiter`` (set while it waits in the queue; ``waiting``
-    says so), ``entered``, ``tag``, ``sequence`` and ``cost`` (its place there), ``tokens`` it is
-    thought to use, ``attempts`` sent and ``ended``, ``failed`` attempts that count as tries,
-    ``last_error``, ``key`` used last,
+    State: ``endpoint``, another than its ``home`` once a copy was answered there; ``wire`` (the encoded
+    request), ``waiter`` (set while it waits in the queue; ``waiting`` says so), ``entered``, ``tag``,
+    ``sequence`` and ``cost`` (its place there), ``tokens`` it is thought to use, ``attempts`` sent and
+    ``ended``, ``failed`` attempts that count as tries, ``last_error``, the ``race`` with a copy while it may
+    have one, ``key`` used last,
     ``queue_s`` waited in all, ``service_s`` and ``first_token_s`` of the last attempt.
     """
 
@@ -65,13 +69,16 @@ class Call:
         "entered",
         "failed",
         "first_token_s",
+        "home",
         "id",
         "key",
         "last_error",
         "on_open",
         "options",
         "patient",
+        "plan",
         "queue_s",
+        "race",
         "request",
         "sequence",
         "service_s",
@@ -83,13 +90,15 @@ class Call:
     )
 
     def __init__(self, endpoint: Endpoint, request: Request, options: Options, call_id: str) -> None:
-        self.endpoint = endpoint
+        self.endpoint = self.home = endpoint
         self.request = request
         self.options = options
         self.id = call_id
         self.timeout = options.timeout or endpoint.timeout
         self.on_open = options.on_open or endpoint.on_open
         self.patient = True
+        self.plan: Plan | None = None
+        self.race: Race[Any] | None = None
         self.created = endpoint.clock()
         total = self.timeout.total
         self.deadline = self.created + total if total is not None else None

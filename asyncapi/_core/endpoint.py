@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,16 +18,19 @@ from asyncapi._core.backoff import Backoff
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
+from asyncapi._core.hedging import HedgedStream, Hedger, Plan, hedged, with_other_key
 from asyncapi._core.learning import Learner
 from asyncapi._core.lease import Lease
 from asyncapi._core.metering import cost, settle_tokens
+from asyncapi._core.perform import attempts
 from asyncapi._core.queue import CallQueue
 from asyncapi._core.semaphore import Semaphore
 from asyncapi._core.settling import blamed, ended, timed
+from asyncapi._core.streaming import Stream
 from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
-from asyncapi.config import Batch, Breaker, OnOpen, Timeout
+from asyncapi.config import Batch, Breaker, Hedge, OnOpen, Timeout
 from asyncapi.errors import AsyncAPIError, ClientClosedError, NotSentError
 from asyncapi.policies.breaker import CircuitBreaker, State
 from asyncapi.policies.ejection import Ejection
@@ -81,6 +84,8 @@ class Parts(msgspec.Struct, kw_only=True):
     deadlines: Deadlines
     pace: AsyncLimiter | None = None
     learner: Learner | None = None
+    hedge: Hedge | None = None
+    hedged: bool = False
 
 
 class Endpoint:
@@ -113,6 +118,9 @@ class Endpoint:
         self.budget = parts.budget
         self.pace = parts.pace
         self.learner = parts.learner
+        self.plan = Plan(Hedger(parts.hedge), with_other_key) if parts.hedge is not None else None
+        self.attempts = hedged if parts.hedged else attempts
+        self.stream: type[Stream[Any]] = HedgedStream if parts.hedged else Stream
         self.paced = False
         self.cool_until = -math.inf
         self.typical_s = 0.0
@@ -340,7 +348,7 @@ class Endpoint:
                     endpoint=self.name,
                     request_id=call.id,
                     key=key.name,
-                    attempt=call.attempts,
+                    attempt=lease.sent,
                     verdict=verdict.value,
                     error=error.kind if error is not None else "",
                     service_s=took,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from asyncapi.policies.hedging import Times
 from asyncapi.policies.load import Load
 from asyncapi.policies.verdict import Verdict
 
@@ -20,14 +21,18 @@ __all__ = ["Learner", "Watcher"]
 #: Told of an attempt's end: the model that was asked, whether that was good, and when (seconds).
 Watcher: TypeAlias = Callable[[str, bool, float], None]
 
-_BAD = frozenset({Verdict.FAILED, Verdict.SLOW})
+#: A slow answer is one: how long it took weighs enough. To a watcher it is no good one.
+_ANSWERED = frozenset({Verdict.OK, Verdict.SLOW})
 
 
 class Learner:
-    """State: the endpoint's ``load``, and the ``watchers`` that are told of every good or bad end."""
+    """State: the endpoint's ``load``, the ``times`` of its answers if calls are hedged by them, and the
+    ``watchers`` that are told of every good or bad end.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, times: Times | None = None) -> None:
         self.load = Load()
+        self.times = times
         self.watchers: list[Watcher] = []
 
     def first_token(self, lease: Lease, seconds: float, now: float) -> None:
@@ -39,17 +44,19 @@ class Learner:
     ) -> None:
         """An attempt that was sent has ended. An ignored one teaches nothing."""
         key, request = lease.key.load, lease.call.request
-        if verdict is Verdict.OK and not request.streams:
-            self._observe(lease, seconds, now)
-        elif verdict in _BAD:
+        if verdict is Verdict.FAILED:
             self.load.punish(now, retry_after)
-        if key is not None and (verdict in _BAD or verdict is Verdict.THROTTLED):
+        elif verdict in _ANSWERED and not request.streams:
+            self._observe(lease, seconds, now)
+        if key is not None and (verdict is Verdict.FAILED or verdict is Verdict.THROTTLED):
             key.punish(now, retry_after)
-        if verdict is Verdict.OK or verdict in _BAD:
+        if verdict in _ANSWERED or verdict is Verdict.FAILED:
             for watcher in self.watchers:
                 watcher(request.model, verdict is Verdict.OK, now)
 
     def _observe(self, lease: Lease, seconds: float, now: float) -> None:
         self.load.observe(seconds, now)
+        if self.times is not None:
+            self.times.add(lease.call.request, seconds)
         if lease.key.load is not None:
             lease.key.load.observe(seconds, now)

@@ -20,8 +20,8 @@ class Lease:
 
     Ends in exactly one ``Endpoint.settle``; a second one is a bug and raises.
 
-    State: the ``charge`` of tokens, if the key counts them; ``sent`` (whether anything was given to the
-    transport), ``released``.
+    State: the ``charge`` of tokens, if the key counts them; ``sent`` (the number of the attempt once it was
+    given to the transport, 0 before), ``released``.
     """
 
     __slots__ = ("call", "charge", "granted", "key", "number", "permit", "released", "sent")
@@ -33,5 +33,5 @@ class Lease:
         self.granted = granted
         self.number = key.sent
         self.charge: Charge | None = None
-        self.sent = False
+        self.sent = 0
         self.released = False

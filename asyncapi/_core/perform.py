@@ -24,7 +24,18 @@ from asyncapi.types.responses import Response, Served, Timings
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import Outgoing, WireResponse
 
-__all__ = ["attempts", "deadline_error", "fail", "outgoing", "perform", "succeed", "within"]
+__all__ = [
+    "attempts",
+    "deadline_error",
+    "decode",
+    "exchange",
+    "fail",
+    "outgoing",
+    "perform",
+    "read_all",
+    "succeed",
+    "within",
+]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -42,7 +53,7 @@ async def perform(call: Call, shared: bool = False) -> Response:
             if endpoint.batcher.takes(call.request):
                 response = await endpoint.batcher.submit(call)
             else:
-                response = await attempts(call)
+                response = await endpoint.attempts(call)  # below; or two of it: hedging.py
     except TimeoutError as error:
         raise fail(call, deadline_error(call) if deadline.expired else error) from error
     except BaseException as error:
@@ -83,10 +94,12 @@ def outgoing(lease: Lease) -> Outgoing:
     call, endpoint = lease.call, lease.call.endpoint
     wire = call.wire
     assert wire is not None
-    lease.sent = True
     if not call.attempts:
         endpoint.budget.deposit()
     call.attempts += 1
+    lease.sent = call.attempts
+    if call.race is not None:
+        call.race.sent(lease)
     if endpoint.detail:
         endpoint.emit(
             TransportSent(
@@ -190,10 +203,10 @@ def fail(call: Call, error: E) -> E:
 
 
 def _finished(call: Call, outcome: str, total_s: float, usage: Usage | None) -> None:
-    endpoint = call.endpoint
-    endpoint.calls -= 1
-    if endpoint.on_rest is not None and not endpoint.calls:
-        endpoint.on_rest()
+    endpoint, home = call.endpoint, call.home
+    home.calls -= 1
+    if home.on_rest is not None and not home.calls:
+        home.on_rest()
     endpoint.emit(
         CallFinished(
             endpoint=endpoint.name,

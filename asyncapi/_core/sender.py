@@ -10,7 +10,6 @@ from asyncapi._core.batches import Group, Item, foremost, settle
 from asyncapi._core.call import Call, Options
 from asyncapi._core.lease import Lease
 from asyncapi._core.metering import resize
-from asyncapi._core.perform import attempts
 from asyncapi._core.settling import failed
 from asyncapi.errors import AsyncAPIError, ConfigError, DecodeError, InvalidRequestError
 from asyncapi.policies.batching import STRATEGIES, Batching, Sizes, too_large
@@ -68,7 +67,7 @@ class Sender:
         strategy = STRATEGIES[items[0].request.operation]
         try:
             self._encode(call, lease, items, strategy)
-            response = await attempts(call, lease)
+            response = await self._endpoint.attempts(call, lease)
             answers = self._shares(response, items, strategy)
         except (InvalidRequestError, ConfigError, _Unsent) as error:
             return await self._refused(items, call, error)
@@ -80,8 +79,8 @@ class Sender:
     def _call(self, items: Sequence[Item], before: Call | None = None) -> Call:
         """The call that takes them along.
 
-        Everybody's key, patience with an open breaker and time to the first byte are the same: calls that
-        differ there don't travel together. ``before`` was refused: what follows it keeps its place.
+        Everybody's key, patience, time to the first byte and way of hedging are the same: calls that differ
+        there don't travel together. ``before`` was refused: what follows it keeps its place.
         """
         first = foremost(items)
         options = Options(
@@ -91,10 +90,12 @@ class Sender:
             user=first.options.user,
             tenant=first.options.tenant,
             session=first.options.session,
+            idempotent=first.options.idempotent,
             on_open=first.on_open,
         )
         call = Call(self._endpoint, items[0].request, options, items[0].call.id)
         call.patient = first.patient
+        call.plan = first.plan
         deadlines = [item.call.deadline for item in items]
         call.deadline = None if None in deadlines else max(d for d in deadlines if d is not None)
         if before is not None:

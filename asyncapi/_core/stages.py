@@ -9,6 +9,7 @@ STAGES = (
     "flight",  # above route because those who ask the same want one answer, from whichever target
     "route",  # above batch because only calls for the same endpoint can travel together
     "batch",  # above queue because gathered calls take one place and one lease together
+    "hedge",  # above queue because a copy takes a lease of its own; below batch as it copies a whole one
     "queue",  # above limit because who goes next is decided before whether one may go
     "limit",  # above breaker because a permit is the commonest thing to wait for and the cheapest to test
     "breaker",  # above rate because an open breaker must not spend rate on calls that won't be sent

@@ -151,32 +151,41 @@ class Stream(Generic[R]):
         call, endpoint = self._call, self._call.endpoint
         call.wire = endpoint.backend.encode(call.request)
         while True:
-            lease = self._lease = await endpoint.acquire(call)
+            lease = await endpoint.acquire(call)
             try:
                 if call.timeout.first_token is None:
                     await self._begin(lease)
                 else:
                     await within(call, call.timeout.first_token, "token", self._begin(lease))
             except BaseException as error:
-                self._lease = None
-                self._close()
-                self._ready.clear()  # what it said bound nobody, and is not the next attempt's
+                self._forget()
                 delay = failed(lease, error)
                 if delay is None:
                     raise
             else:
-                now = endpoint.clock()
-                call.first_token_s = now - lease.granted
-                if endpoint.learner is not None:
-                    endpoint.learner.first_token(lease, call.first_token_s, now)
-                if self._response is not None:
-                    self._release(OK)  # it all came in one piece
                 return
             if delay:
                 await endpoint.backoff.sleep(delay)
 
+    def _forget(self) -> None:
+        """An attempt failed: what it said bound nobody, and is not the next one's. Its lease ends apart."""
+        self._lease = None
+        self._close()
+        self._ready.clear()
+
+    def _adopt(self, other: Stream[R]) -> None:
+        """Go on as another stream that has begun."""
+        self._lease, self._wire, self._watch = other._lease, other._wire, other._watch
+        self._decoder, self._parts = other._decoder, other._parts
+        self._ready, self._response = other._ready, other._response
+        if self._lease is not None:
+            self._lease.call = self._call
+        if self._watch is not None:
+            self._watch.call = self._call
+
     async def _begin(self, lease: Lease) -> None:
-        call, backend = self._call, self._call.endpoint.backend
+        """One attempt, up to the first chunk that says something. It holds its lease from then on."""
+        call, backend, self._lease = self._call, self._call.endpoint.backend, lease
         data = await within(call, call.timeout.first_byte, "byte", self._open(lease))
         assert self._wire is not None
         reply = WireResponse(status=self._wire.status, headers=self._wire.headers, body=b"")
@@ -198,6 +207,12 @@ class Stream(Generic[R]):
         if (rate := call.timeout.minimum_rate) is not None:
             self._wire = self._watch.metered(rate, call.timeout.rate_window)
         self._parts = self._wire, self._watch, decoder
+        now = call.endpoint.clock()
+        call.first_token_s = now - lease.granted
+        if call.endpoint.learner is not None:
+            call.endpoint.learner.first_token(lease, call.first_token_s, now)
+        if self._response is not None:
+            self._release(OK)  # it all came in one piece
 
     def _begun(self) -> bool:
         """Whether a chunk is there that has anything of the answer in it: more than counts."""

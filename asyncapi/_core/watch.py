@@ -24,12 +24,13 @@ class Watch:
     One timer that moves itself on, instead of one for each chunk. Time that the reader takes between
     two chunks is not the service's silence.
 
-    State: ``since`` (when the pending read began, None while nobody reads), ``kept_waiting`` (the
-    deadline passed while nobody read), the ``_floor`` once the answer has begun, and the ``_timer``.
+    State: the ``call`` whose deadline counts; ``since`` (when the pending read began, None while nobody
+    reads), ``kept_waiting`` (the deadline passed while nobody read), the ``_floor`` once the answer has
+    begun, and the ``_timer``.
     """
 
     def __init__(self, call: Call, wire: WireStream) -> None:
-        self._call = call
+        self.call = call
         self._wire = wire
         self.clock = call.endpoint.clock
         self._idle = call.timeout.idle
@@ -53,7 +54,7 @@ class Watch:
             self._timer = None
 
     def _arm(self, since: float) -> None:
-        ends = [t for t in (self._idle and since + self._idle, self._call.deadline) if t is not None]
+        ends = [t for t in (self._idle and since + self._idle, self.call.deadline) if t is not None]
         if self._floor is not None:
             ends.append(since + self._floor.left)
         if ends:
@@ -62,11 +63,11 @@ class Watch:
 
     def _look(self) -> None:
         self._timer = None
-        now, name, floor = self.clock(), self._call.endpoint.name, self._floor
+        now, name, floor = self.clock(), self.call.endpoint.name, self._floor
         since = now if self.since is None else self.since
         waited = now - since + _ROUNDING_S
-        if self._call.deadline is not None and now >= self._call.deadline:
-            total = self._call.timeout.total
+        if self.call.deadline is not None and now >= self.call.deadline:
+            total = self.call.timeout.total
             self.kept_waiting = self.since is None
             self._wire.fail(
                 ReadTimeoutError(f"{name} did not end its stream within {total} s", retryable=False)

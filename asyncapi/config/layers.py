@@ -115,7 +115,7 @@ def table_of(given: Mapping[str, object]) -> Layer:
 
 def profile_layer(profile: Profile) -> Layer:
     """What a profile says, and what no profile changes."""
-    rest: Layer = {"strict": False, "requests_per_second": None, "strategy": "round_robin"}
+    rest: Layer = {"strict": False, "requests_per_second": None, "hedge": None, "strategy": "round_robin"}
     return {**rest, **table_of({name: getattr(profile, name) for name in fields_of(Profile)})}
 
 

@@ -28,6 +28,7 @@ from asyncapi.config.settings import (
     Breaker,
     Endpoint,
     Fixed,
+    Hedge,
     KeyStrategy,
     OnOpen,
     Retry,
@@ -62,6 +63,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     tenants: Mapping[str, float]
     requests_per_second: float | None
     on_open: OnOpen
+    hedge: Hedge | None
     profile: str
 
     def __repr__(self) -> str:
@@ -156,6 +158,8 @@ def _concrete(values: Layer, name: str, environment: Mapping[str, str]) -> dict[
             variables = used(section, name, environment)
             blame = f" (set: {', '.join(variables)})" if variables else ""
             raise ConfigError(f"{error.message}{blame}") from None
+    if isinstance(concrete["hedge"], bool):
+        concrete["hedge"] = Hedge() if concrete["hedge"] else None
     return concrete
 
 

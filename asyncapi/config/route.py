@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from asyncapi.config.fields import Count, Portion, Seconds, check_fields, shown
+from asyncapi.config.settings import Hedge
 from asyncapi.errors import ConfigError
 
 __all__ = ["Outliers", "Route", "RouteStrategy"]
@@ -47,13 +48,15 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "least_loaded" begins with the endpoint that has the least under way for its limit, counting
     what the service itself says is waiting there; "adaptive" with the better of two that chance draws, by
     what is under way, how long answers take, failures, and what the service says is left of its limits.
-    ``outliers`` ejects targets that fail when others don't.
+    ``outliers`` ejects targets that fail when others don't. ``hedge`` sends second copies of calls that take
+    long to the next target, if they may be sent twice; True is ``Hedge()``.
     """
 
     targets: Annotated[tuple[str, ...], msgspec.Meta(description='an array of "endpoint:model"')]
     weights: Annotated[tuple[float, ...], msgspec.Meta(description="an array of numbers above 0")] = ()
     strategy: RouteStrategy = "in_order"
     outliers: Outliers | None = None
+    hedge: Hedge | bool | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "route")

@@ -36,6 +36,7 @@ __all__ = [
     "Breaker",
     "Endpoint",
     "Fixed",
+    "Hedge",
     "Key",
     "KeyPool",
     "KeyStrategy",
@@ -193,6 +194,24 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         check_fields(self, "batch")
 
 
+class Hedge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a call that may be sent twice gets a second copy. The first answer counts, the other is ended.
+
+    ``after`` so many seconds from sending, or after the time that this share of such calls takes (of streams,
+    to the first token), once ``minimum`` of them were seen, and not before ``least`` seconds. Copies are at
+    most ``budget`` of the calls that could have one, and each also takes one from the retry budget. There
+    is none while calls wait, while eight tenths of the limit are in use, or while the breaker is not closed.
+    """
+
+    after: Literal["p50", "p75", "p90", "p95", "p98", "p99"] | Seconds = "p95"
+    budget: Portion = 0.02
+    minimum: Count = 50
+    least: SecondsOrZero = 0.05
+
+    def __post_init__(self) -> None:
+        check_fields(self, "hedge")
+
+
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An API key: its ``value``, or better the name of the variable that holds it (``env``).
 
@@ -269,7 +288,8 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     from the environment. ``queue_size`` is how many calls may wait; ``strict`` serves priorities
     strictly instead of 16 : 4 : 1. ``tenants`` are weights of tenants in the queue, 1 for those that are
     not named: ``{"gold": 4.0}``. ``requests_per_second`` spaces the endpoint's requests evenly.
-    ``on_open`` says what a call does while the breaker is open: fail at once, or wait its turn.
+    ``on_open`` says what a call does while the breaker is open: fail at once, or wait its turn. ``hedge``
+    sends second copies of calls that take long, if they may be sent twice; True is ``Hedge()``.
 
     Short forms: ``limit=20`` for ``Fixed(20)``, ``limit="adaptive"`` for ``AIMD()``, ``timeout=2.0``
     (seconds) for ``Timeout(total=2.0)`` with the profile's other timeouts, ``keys=("sk-a", "sk-b")`` for
@@ -291,6 +311,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: Headers = {}
     requests_per_second: Positive | None = None
     on_open: OnOpen | None = None
+    hedge: Hedge | bool | None = None
     profile: str | None = None
 
     def __post_init__(self) -> None:

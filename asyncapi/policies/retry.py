@@ -37,14 +37,19 @@ class RetryBudget:
         self._most = max(1.0, 10.0 * reserve)
         self.tokens = float(reserve)
 
+    @property
+    def left(self) -> bool:
+        """Whether it has the price of one retry."""
+        # The tolerance keeps ten deposits of 0.1 worth one retry in binary arithmetic.
+        return self.tokens >= 1.0 - 1e-9
+
     def deposit(self) -> None:
         """A first attempt is being sent."""
         self.tokens = min(self._most, self.tokens + self._share)
 
     def withdraw(self) -> bool:
         """Take the price of one retry; False when the budget is used up."""
-        # The tolerance keeps ten deposits of 0.1 worth one retry in binary arithmetic.
-        if self.tokens < 1.0 - 1e-9:
+        if not self.left:
             return False
         self.tokens -= 1.0
         return True

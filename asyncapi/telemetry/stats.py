@@ -6,12 +6,10 @@ name, the rest together as "other".
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from itertools import accumulate
 from typing import Any
 
+from asyncapi.telemetry.counters import COUNTS, Tally, Times
 from asyncapi.telemetry.values import (
     Batches,
     BreakerStatistics,
@@ -19,10 +17,9 @@ from asyncapi.telemetry.values import (
     Calls,
     EndpointStatistics,
     FlightStatistics,
+    Hedges,
     KeyStatistics,
     Live,
-    ModelStatistics,
-    Percentiles,
     QueueStatistics,
     Statistics,
     Tokens,
@@ -37,81 +34,16 @@ from asyncapi.types.events import (
     Event,
     FlightJoined,
     FlightShared,
+    HedgeEnded,
+    HedgeSent,
     RetryScheduled,
     RouteEjected,
     VerdictGiven,
 )
-from asyncapi.types.usage import Usage
 
 __all__ = ["Collector"]
 
 MOST_NAMES = 200
-_GROWTH = 1.1
-_MIDDLE = math.sqrt(_GROWTH)  # a bucket is told by its middle
-#: Upper bounds of the histogram's buckets: 0.1 ms to about 3 h, each a tenth above the last (seconds).
-_BOUNDS = [1e-4 * _GROWTH**i for i in range(194)]
-
-
-_COUNTS = tuple(Tokens.__struct_fields__)
-
-
-class _Tally:
-    """Counters of one key, model or tag. State: all of its slots."""
-
-    __slots__ = ("counts", "failed", "ok", "requests", "throttled")
-
-    def __init__(self) -> None:
-        self.requests = self.ok = self.throttled = self.failed = 0
-        self.counts = [0, 0, 0, 0, 0]
-
-    def add(self, usage: Usage) -> None:
-        counts = self.counts
-        counts[0] += usage.input_tokens or 0
-        counts[1] += usage.output_tokens or 0
-        counts[2] += usage.cache_read_tokens or 0
-        counts[3] += usage.cache_write_tokens or 0
-        counts[4] += usage.reasoning_tokens or 0
-
-    def tokens(self) -> Tokens:
-        return Tokens(**dict(zip(_COUNTS, self.counts, strict=True)))
-
-    def as_model(self) -> ModelStatistics:
-        return ModelStatistics(succeeded=self.ok, failed=self.failed, usage=self.tokens())
-
-
-class _Times:
-    """A histogram in log-spaced buckets. State: all of its slots."""
-
-    __slots__ = ("buckets", "count", "total")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(_BOUNDS) + 1)
-        self.count = 0
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(_BOUNDS, seconds)] += 1
-        self.count += 1
-        self.total += seconds
-
-    def percentiles(self) -> Percentiles:
-        if not self.count:
-            return Percentiles()
-        return Percentiles(
-            count=self.count,
-            mean=self.total / self.count,
-            p50=self._at(0.50),
-            p95=self._at(0.95),
-            p99=self._at(0.99),
-        )
-
-    def _at(self, share: float) -> float:
-        rank = share * self.count
-        place = bisect_left(list(accumulate(self.buckets)), rank)
-        if place == 0:
-            return 0.0  # below a tenth of a millisecond: no wait at all
-        bound: float = _BOUNDS[min(place, len(_BOUNDS) - 1)]
-        return bound / _MIDDLE
 
 
 class _Endpoint:
@@ -125,6 +57,10 @@ class _Endpoint:
         "cancelled",
         "ejections",
         "failures",
+        "hedges",
+        "hedges_lost",
+        "hedges_tokens",
+        "hedges_won",
         "held",
         "keys",
         "models",
@@ -140,14 +76,15 @@ class _Endpoint:
     def __init__(self) -> None:
         self.succeeded = self.refused = self.cancelled = self.retries = 0
         self.batches = self.batched = self.batch_items = self.opened = self.ejections = 0
+        self.hedges = self.hedges_won = self.hedges_lost = self.hedges_tokens = 0
         self.batch_reasons: dict[str, int] = {}
-        self.held = _Times()
+        self.held = Times()
         self.failures: dict[str, int] = {}
-        self.keys: dict[str, _Tally] = {}
-        self.models: dict[str, _Tally] = {}
-        self.tags: dict[str, _Tally] = {}
-        self.wait = _Times()
-        self.service = _Times()
+        self.keys: dict[str, Tally] = {}
+        self.models: dict[str, Tally] = {}
+        self.tags: dict[str, Tally] = {}
+        self.wait = Times()
+        self.service = Times()
 
 
 _REFUSED = frozenset(
@@ -182,7 +119,7 @@ class _Before:
 
     def __init__(self) -> None:
         self.alike = self.hits = self.misses = self.failures = self.joined = self.shares = 0
-        self.found, self.shared = _Tally(), _Tally()
+        self.found, self.shared = Tally(), Tally()
         self.found_money = self.shared_money = 0.0
 
     def cache(self) -> CacheStatistics:
@@ -224,6 +161,8 @@ class Collector:
             CacheFailed: self._cache_failed,
             FlightJoined: self._flight_joined,
             FlightShared: self._flight_shared,
+            HedgeSent: self._hedge_sent,
+            HedgeEnded: self._hedge_ended,
         }
 
     def on_event(self, event: Event, /) -> None:
@@ -328,13 +267,21 @@ class Collector:
     def _route_ejected(self, counters: _Endpoint, event: RouteEjected) -> None:
         counters.ejections += 1
 
+    def _hedge_sent(self, counters: _Endpoint, event: HedgeSent) -> None:
+        counters.hedges += 1
 
-def _named(tallies: dict[str, _Tally], name: str) -> _Tally:
+    def _hedge_ended(self, counters: _Endpoint, event: HedgeEnded) -> None:
+        counters.hedges_won += event.won
+        counters.hedges_lost += not event.won
+        counters.hedges_tokens += event.input_tokens or 0
+
+
+def _named(tallies: dict[str, Tally], name: str) -> Tally:
     tally = tallies.get(name)
     if tally is None:
         if len(tallies) >= MOST_NAMES:
             name = "other"
-        tally = tallies.setdefault(name, _Tally())
+        tally = tallies.setdefault(name, Tally())
     return tally
 
 
@@ -352,7 +299,7 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         ),
         requests=sum(key.requests for key in counters.keys.values()),
         retries=counters.retries,
-        usage=Tokens(**dict(zip(_COUNTS, totals, strict=False))),
+        usage=Tokens(**dict(zip(COUNTS, totals, strict=False))),
         queue=QueueStatistics(waiting=live.waiting, size=live.queue_size, wait=counters.wait.percentiles()),
         service_time=counters.service.percentiles(),
         in_flight=live.in_flight,
@@ -360,6 +307,12 @@ def _freeze(counters: _Endpoint, live: Live) -> EndpointStatistics:
         limit=live.limit,
         breaker=_breaker(counters, live),
         ejections=counters.ejections,
+        hedges=Hedges(
+            sent=counters.hedges,
+            won=counters.hedges_won,
+            lost=counters.hedges_lost,
+            input_tokens=counters.hedges_tokens,
+        ),
         batches=Batches(
             count=counters.batches,
             calls=counters.batched,
@@ -381,7 +334,7 @@ def _breaker(counters: _Endpoint, live: Live) -> BreakerStatistics:
 
 
 def _freeze_keys(counters: _Endpoint, live: Live) -> dict[str, KeyStatistics]:
-    nothing = _Tally()
+    nothing = Tally()
     frozen = {}
     for name in [*live.keys, *(name for name in counters.keys if name not in live.keys)]:
         tally = counters.keys.get(name, nothing)

@@ -13,6 +13,7 @@ __all__ = [
     "Calls",
     "EndpointStatistics",
     "FlightStatistics",
+    "Hedges",
     "KeyStatistics",
     "Live",
     "ModelStatistics",
@@ -129,6 +130,18 @@ class Batches(msgspec.Struct, frozen=True, kw_only=True):
         return self.calls / self.count if self.count else 0.0
 
 
+class Hedges(msgspec.Struct, frozen=True, kw_only=True):
+    """Second copies of calls: ``sent``, and how many had the first answer (``won``) or not (``lost``).
+
+    ``input_tokens`` were sent twice, as far as the answers say how many they were; of streams they don't.
+    """
+
+    sent: int = 0
+    won: int = 0
+    lost: int = 0
+    input_tokens: int = 0
+
+
 class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint. ``requests`` are attempts sent, ``calls`` what callers asked for, ``ejections`` how often
     a route left a model of it out.
@@ -146,6 +159,7 @@ class EndpointStatistics(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 0
     breaker: BreakerStatistics = BreakerStatistics()
     ejections: int = 0
+    hedges: Hedges = Hedges()
     batches: Batches = Batches()
     keys: Mapping[str, KeyStatistics] = {}
     models: Mapping[str, ModelStatistics] = {}

@@ -23,6 +23,8 @@ __all__ = [
     "Event",
     "FlightJoined",
     "FlightShared",
+    "HedgeEnded",
+    "HedgeSent",
     "KeyCooled",
     "KeyParked",
     "LimitGranted",
@@ -151,6 +153,28 @@ class BatchFlushed(Event, frozen=True, kw_only=True, gc=False):
     reason: str
     size: int
     waited_s: float
+
+
+class HedgeSent(Event, frozen=True, kw_only=True, gc=False):
+    """A call takes longer than ``after_s``: a second copy of it goes to the endpoint ``to``, with ``key``."""
+
+    name: ClassVar[str] = "asyncapi.hedge_sent"
+    attempt: int
+    to: str
+    key: str
+    after_s: float
+
+
+class HedgeEnded(Event, frozen=True, kw_only=True, gc=False):
+    """A call and its copy have ended, one of them without an answer: ``won`` if the copy was first.
+
+    ``input_tokens`` are those of the answer: the other one has sent them too.
+    """
+
+    name: ClassVar[str] = "asyncapi.hedge_ended"
+    to: str
+    won: bool
+    input_tokens: int | None = None
 
 
 class BreakerChanged(Event, frozen=True, kw_only=True, gc=False):

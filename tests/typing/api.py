@@ -35,6 +35,7 @@ def settings() -> list[asyncapi.Endpoint]:
             headers={"X-Team": "search"},
             requests_per_second=10.0,
             on_open="wait",
+            hedge=asyncapi.Hedge(after="p98", budget=0.02, minimum=100, least=0.1),
             profile="low-resource",
         ),
         asyncapi.Endpoint("vllm", retry=profile.retry, breaker=profile.breaker),
@@ -50,7 +51,8 @@ async def calls() -> None:
         assert_type(reply.usage, asyncapi.Usage)
         assert_type(reply.usage.total_tokens, int | None)
         assert_type(reply.tool_calls, tuple[asyncapi.ToolCall, ...])
-        vectors = await client.embed("hf_tei:bge", ["a", "b"], tenant="t", tag="x", session="s", timeout=2.0)
+        vectors = await client.embed("hf_tei:bge", ["a", "b"], tenant="t", tag="x", timeout=2.0)
+        await client.chat("openai:gpt-5", "Hello", session="s", idempotent=True)
         assert_type(vectors, asyncapi.EmbedResponse)
         ranked = await client.rerank("hf_tei:bge", query="q", documents=["a"], top_n=1)
         assert_type(ranked, asyncapi.RerankResponse)
@@ -122,7 +124,10 @@ def routed() -> asyncapi.Client:
     assert_type(cache.path, str)
     weighted = asyncapi.Route(("openai:a", "claude:b"), weights=(3, 1))
     learning = asyncapi.Route(
-        ("openai:a", "claude:b"), strategy="adaptive", outliers=asyncapi.Outliers(consecutive=3, base=10)
+        ("openai:a", "claude:b"),
+        strategy="adaptive",
+        outliers=asyncapi.Outliers(consecutive=3, base=10),
+        hedge=True,
     )
     return asyncapi.Client(routes={"fast": weighted, "steady": learning, "smart": ["openai:a", "claude:b"]})
 

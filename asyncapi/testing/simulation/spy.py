@@ -92,7 +92,7 @@ class Spy:
                 lease.call.id,
                 number,
                 self._blame,
-                lease.sent,
+                bool(lease.sent),
                 lease.granted,
                 lease.permit.generation,
                 (generation, endpoint.breaker.generation),
