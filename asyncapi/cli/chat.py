@@ -33,6 +33,7 @@ Examples:
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For the whole call."
 )
+@click.option("--cache", metavar="FILE", help="Answer from this cache, and keep answers in it (SQLite).")
 @client_options
 def command(where: Where, model: str, text: str | None, **options: Any) -> None:
     """Ask a model. TEXT may be - for standard input."""
@@ -53,6 +54,7 @@ async def _chat(
     no_stream: bool,
     as_json: bool,
     trace: bool,
+    cache: str | None,
     **parameters: Any,
 ) -> None:
     from asyncapi.cli.session import open_client, providers_of
@@ -62,7 +64,8 @@ async def _chat(
     messages = ([Message("system", system)] if system else []) + [Message("user", prompt)]
     chosen = {name: value for name, value in parameters.items() if value is not None}
     tracer = Trace() if trace else None
-    async with open_client(where, providers_of(where, model), hooks=[tracer] if tracer else []) as client:
+    hooks = [tracer] if tracer else []
+    async with open_client(where, providers_of(where, model), hooks=hooks, cache=cache) as client:
         if tracer is not None:
             tracer.start()
         if as_json or no_stream:

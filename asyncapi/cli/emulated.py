@@ -46,7 +46,8 @@ def emulated_settings(
 ) -> Settings:
     """The endpoints asked for, at the emulator's addresses, and the routes that they serve.
 
-    With every fault at once an endpoint has several keys, as some of them will be lost.
+    With every fault at once an endpoint has several keys, as some of them will be lost. A cache of the
+    settings is left alone: pretended answers don't belong in it.
 
     Raises:
         UnknownModelError: The emulator doesn't speak as one of them.
@@ -66,7 +67,7 @@ def emulated_settings(
         for name, route in settings.routes.items()
         if all(target.partition(":")[0] in found for target in route.targets)
     }
-    return replace(settings, endpoints=tuple(found.values()), routes=served)
+    return replace(settings, endpoints=tuple(found.values()), routes=served, cache=None)
 
 
 def fake_keys(service: str, count: int = 1) -> tuple[Key, ...]:

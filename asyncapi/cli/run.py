@@ -57,19 +57,21 @@ answered, 1 some items failed, 2 wrong usage or unable to go on, 130 interrupted
 @click.option("--retry-failed", is_flag=True, help="Send the failed lines of OUT again.")
 @click.option("--overwrite", is_flag=True, help="Throw away what is in OUT.")
 @click.option("--keep-going", is_flag=True, help="Even when everything fails.")
+@click.option("--ask-repeats", is_flag=True, help="Send a line that asks the same as an earlier one, too.")
+@click.option("--cache", metavar="FILE", help="Answer from this cache, and keep answers in it (SQLite).")
 @click.option("--quiet", is_flag=True, help="No progress, no notes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as a JSON object to stdout.")
 @client_options
-def command(where: Where, quiet: bool, as_json: bool, **options: Any) -> int:
+def command(where: Where, quiet: bool, as_json: bool, cache: str | None, **options: Any) -> int:
     """Send every line of IN (JSONL or CSV, .gz too, - for standard input) and write the results.
 
     A line is an OpenAI Batch line (custom_id, method, url, body), or anything with fields that
     --prompt makes a question of.
     """
-    from asyncapi.cli.session import execute
+    from asyncapi.cli.session import execute, settings_of
 
-    settings = _settings(**options)
-    summary, emulator = execute(_run(where, settings, quiet=quiet))
+    settings = _settings(prices=settings_of(where).prices, **options)
+    summary, emulator = execute(_run(where, settings, cache, quiet=quiet))
     if as_json:
         click.echo(_as_json(summary, emulator))
     if not quiet:
@@ -104,7 +106,9 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, value
 
 
-async def _run(where: Where, settings: RunSettings, *, quiet: bool) -> tuple[Summary, Seen | None]:
+async def _run(
+    where: Where, settings: RunSettings, cache: str | None, *, quiet: bool
+) -> tuple[Summary, Seen | None]:
     from asyncapi import jobs
     from asyncapi.cli.emulated import EVERY_FAULT
     from asyncapi.cli.rehearsal import Rehearsal, seen
@@ -115,7 +119,8 @@ async def _run(where: Where, settings: RunSettings, *, quiet: bool) -> tuple[Sum
     providers = providers_of(where, model) if model else []
     rehearsal = Rehearsal() if where.faults == EVERY_FAULT else None
     hooks = [rehearsal] if rehearsal is not None else []
-    async with open_both(where, providers, hooks=hooks, in_flight=settings.concurrency) as (client, emulator):
+    bulk = open_both(where, providers, hooks=hooks, in_flight=settings.concurrency, cache=cache)
+    async with bulk as (client, emulator):
         reporter = new_reporter(client, quiet=quiet)
         if rehearsal is not None and emulator is not None:
             rehearsal.direct(emulator, reporter)
@@ -178,6 +183,7 @@ def _tell(summary: Summary, emulator: Seen | None, settings: RunSettings) -> Non
         f"tokens {s.input_tokens:,} in, {s.output_tokens:,} out; {seconds(s.wall_s)}, "
         f"{s.rate:,.1f} answers/s; latency p50 {seconds(s.latency_p50_s)}, p95 {seconds(s.latency_p95_s)}"
     )
+    lines += _savings(s)
     if emulator is not None:
         each = f" ({emulator.received / s.sent:.2f} for each line sent)" if s.sent else ""
         lines.append(
@@ -186,6 +192,20 @@ def _tell(summary: Summary, emulator: Seen | None, settings: RunSettings) -> Non
         )
     lines += _advice(summary, settings)
     click.echo("\n".join(lines), err=True)
+
+
+def _savings(s: Summary) -> list[str]:
+    """What was not sent because the answer was there."""
+    from asyncapi.cli.reporters import counted
+
+    parts = [f"{counted(s.repeated, 'line')} asked what another one asks"] * (s.repeated > 0)
+    parts += [f"{counted(s.cached, 'answer')} from the cache"] * (s.cached > 0)
+    if not parts:
+        return []
+    money = "" if s.saved_money is None else f", {s.saved_money:,.2f} in money"
+    tokens = f"{s.saved_input_tokens:,} tokens in, {s.saved_output_tokens:,} out"
+    requests = counted(s.repeated + s.cached, "request")
+    return [f"saved {requests}, {tokens}{money}: {' and '.join(parts)}"]
 
 
 def _advice(s: Summary, settings: RunSettings) -> list[str]:

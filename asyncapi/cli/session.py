@@ -15,7 +15,7 @@ from asyncapi.cli.defaults import BULK_PROFILE, with_defaults
 from asyncapi.cli.emulated import emulated_settings, new_emulator
 from asyncapi.cli.options import Where
 from asyncapi.client import Client
-from asyncapi.config import Settings, find, load
+from asyncapi.config import Cache, Settings, find, load
 from asyncapi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +66,12 @@ def providers_of(where: Where, model: str) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def open_both(
-    where: Where, providers: Iterable[str] = (), *, hooks: Iterable[Hook] = (), in_flight: int | None = None
+    where: Where,
+    providers: Iterable[str] = (),
+    *,
+    hooks: Iterable[Hook] = (),
+    in_flight: int | None = None,
+    cache: str | None = None,
 ) -> AsyncIterator[Opened]:
     """A client for a command, and its emulator.
 
@@ -75,6 +80,7 @@ async def open_both(
         providers: The endpoints that the command will ask; none for all.
         hooks: For the client.
         in_flight: For bulk work: how many calls shall be in flight where no setting says how many may.
+        cache: The file of a cache, over what the settings say of one.
     """
     settings = settings_of(where)
     chosen = where.profile or settings.profile
@@ -90,14 +96,21 @@ async def open_both(
         )
         if in_flight is not None and not chosen:
             settings = replace(settings, profile=BULK_PROFILE)
-        client = Client(settings, profile=where.profile, hooks=hooks, log=False, environment=environment)
+        client = Client(
+            settings,
+            profile=where.profile,
+            hooks=hooks,
+            cache=Cache("sqlite", cache) if cache else None,
+            log=False,
+            environment=environment,
+        )
         yield Opened(await stack.enter_async_context(client), emulator)
 
 
 @contextlib.asynccontextmanager
 async def open_client(
-    where: Where, providers: Iterable[str] = (), *, hooks: Iterable[Hook] = ()
+    where: Where, providers: Iterable[str] = (), *, hooks: Iterable[Hook] = (), cache: str | None = None
 ) -> AsyncIterator[Client]:
     """The same for a command that needs the client alone."""
-    async with open_both(where, providers, hooks=hooks) as opened:
+    async with open_both(where, providers, hooks=hooks, cache=cache) as opened:
         yield opened.client

@@ -29,6 +29,7 @@ from asyncapi.jobs.recovery import Recovery
 __all__ = ["Journal"]
 
 _RESERVE = 2 << 20
+_BLOCK = 1 << 14
 
 
 class Journal:
@@ -85,6 +86,14 @@ class Journal:
     def deferred(self, row: int) -> bool:
         """Whether the row waits for the next pass."""
         return self._index.deferred(row)
+
+    def line(self, row: int) -> bytes:
+        """The line of a row that is done."""
+        offset, found = self._index.offset(row), b""
+        while not found.endswith(b"\n") and (more := os.pread(self._fd, _BLOCK, offset + len(found))):
+            end = more.find(b"\n")
+            found += more if end < 0 else more[: end + 1]
+        return found
 
     def defer(self, row: int) -> None:
         """Leave the row for the next pass; without effect on the output."""

@@ -46,5 +46,8 @@ class Mapper(Protocol):
     def map(
         self, requests: AsyncIterator[Request], /, *, max_in_flight: int, **options: Unpack[CallOptions]
     ) -> AsyncIterator[Finished]:
-        """Send a lazy source of requests and give the results as they finish."""
+        """Send a lazy source of requests and give the results as they finish.
+
+        The source may wait for results to be taken before it gives its next request: it is read beside them.
+        """
         ...

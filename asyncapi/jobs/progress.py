@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-__all__ = ["Latencies", "Progress", "Reporter", "SilentReporter"]
+from asyncapi.config import Price
+from asyncapi.types.usage import Usage
+
+__all__ = ["Latencies", "Progress", "Reporter", "Saved", "SilentReporter"]
 
 
 class Latencies:
@@ -38,6 +41,24 @@ class Latencies:
         return self._LEAST * math.exp((bucket + 0.5) * self._BASE)
 
 
+class Saved:
+    """What answers that were not asked for would have taken."""
+
+    def __init__(self) -> None:
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.money: float | None = None
+
+    def add(self, usage: Usage, price: Price | None) -> None:
+        """Count one answer."""
+        used, made = usage.input_tokens or 0, usage.output_tokens or 0
+        self.input_tokens += used
+        self.output_tokens += made
+        if price is not None:
+            read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+            self.money = (self.money or 0.0) + price.cost(used, made, read, written)
+
+
 class Progress:
     """The counters of a run; written by the run, read by reporters.
 
@@ -57,9 +78,12 @@ class Progress:
         self.done_before = 0
         self.bad = 0
         self.duplicates = 0
+        self.repeated = 0
+        self.cached = 0
         self.retries = 0
         self.input_tokens = 0
         self.output_tokens = 0
+        self.saved = Saved()
         self.in_flight = 0
         self.latencies = Latencies()
 

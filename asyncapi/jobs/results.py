@@ -19,7 +19,7 @@ from asyncapi.types.messages import Reasoning, ToolCall
 from asyncapi.types.responses import ChatResponse, EmbedResponse, Output, Response
 from asyncapi.types.usage import Usage
 
-__all__ = ["answer_line", "bad_line", "error_line", "row_of", "succeeded"]
+__all__ = ["answer_line", "bad_line", "copied_line", "error_line", "row_of", "succeeded"]
 
 _HEAD = re.compile(rb'\{"id":"batch_req_([1-9][0-9]*)",')
 _GOOD_TAIL = b',"error":null}\n'
@@ -63,6 +63,21 @@ def error_line(item: Item, error: AsyncAPIError) -> bytes:
 def bad_line(index: int, custom_id: str, reason: str) -> bytes:
     """The line for a row of the input that can't be sent."""
     return _line(index, custom_id, None, {"code": "invalid_line", "message": reason})
+
+
+def copied_line(line: bytes, item: Item) -> tuple[bytes, Usage]:
+    """The result line of another row that asked the same, for this row; and what that took."""
+    found = orjson.loads(line)
+    usage = ((found["response"] or {}).get("body") or {}).get("usage") or {}
+    took = Usage(
+        input_tokens=_count(usage, "prompt_tokens"), output_tokens=_count(usage, "completion_tokens")
+    )
+    return _line(item.index, item.custom_id, found["response"], found["error"]), took
+
+
+def _count(usage: Any, name: str) -> int | None:
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) else None
 
 
 def row_of(line: bytes) -> int | None:

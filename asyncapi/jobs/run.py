@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 from asyncapi.client import CallOptions
 from asyncapi.errors import (
@@ -21,11 +21,13 @@ from asyncapi.jobs.mapper import Finished, Mapper
 from asyncapi.jobs.opening import checked_output, opened_input, opened_journal
 from asyncapi.jobs.progress import Progress, Reporter, SilentReporter
 from asyncapi.jobs.reader import LineError, Row, Source
-from asyncapi.jobs.results import answer_line, bad_line, error_line
+from asyncapi.jobs.repeats import Repeats
+from asyncapi.jobs.results import answer_line, bad_line, copied_line, error_line, succeeded
 from asyncapi.jobs.settings import RunSettings, Summary
 from asyncapi.jobs.stop import Stop
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
+from asyncapi.types.usage import Usage
 
 __all__ = ["run"]
 
@@ -68,8 +70,9 @@ async def run(
             journal = await asyncio.to_thread(opened_journal, output, folder, manifest, settings)
         except InterruptedError:
             return Summary(interrupted=True)
-        with contextlib.closing(journal):
-            return await _Run(client, settings, source, builder, journal, reporter, stop, found.lines).run()
+        with contextlib.closing(journal), contextlib.closing(Repeats(journal, found.lines)) as repeats:
+            work = _Run(client, settings, source, builder, journal, repeats, reporter, stop, found.lines)
+            return await work.run()
 
 
 @contextlib.asynccontextmanager
@@ -96,12 +99,14 @@ class _Run:
         source: Source,
         builder: ItemBuilder,
         journal: Journal,
+        repeats: Repeats,
         reporter: Reporter,
         stop: Stop,
         lines: int,
     ) -> None:
         self._client, self._settings, self._source, self._builder = client, settings, source, builder
         self._journal, self._reporter, self._stop = journal, reporter, stop
+        self._repeats = None if settings.ask_repeats else repeats
         self._progress = Progress(lines=lines)
         self._pending: dict[int, Item] = {}
         self._seen: SeenIds | None = None
@@ -163,6 +168,8 @@ class _Run:
         with contextlib.closing(self._seen_ids() if first else SeenIds(0)) as seen:
             for row in self._rows():
                 item = self._first(row, seen) if first else self._again(row)
+                if item is not None and self._repeats is not None:
+                    item = await self._unless_repeated(item, self._repeats)
                 if item is None:
                     idle += 1
                     if idle % _SLICE == 0:
@@ -190,7 +197,7 @@ class _Run:
     def _first(self, row: Row, seen: SeenIds) -> Item | None:
         """The item of a row that is read for the first time in this run, unless there is nothing to send."""
         done = self._journal.done(row.index)
-        if done and self._builder.numbered:
+        if done and self._builder.numbered and self._repeats is None:
             return None
         try:
             item = self._builder.build(row, self._source)
@@ -202,7 +209,27 @@ class _Run:
             if not done:
                 self._duplicate(item, before)
             return None
-        return None if done else item
+        if not done:
+            return item
+        if self._repeats is not None:
+            self._repeats.first(item)  # later rows may ask the same
+        return None
+
+    async def _unless_repeated(self, item: Item, repeats: Repeats) -> Item | None:
+        """The item, if it is the one to be sent of all that make its request."""
+        place, first = await repeats.place(item)
+        if place == "done":
+            line = self._journal.line(first)
+            copy, usage = copied_line(line, item)
+            good = succeeded(line)
+            if self._write(item.index, copy, failed=not good):
+                self._repeated(item, usage if good else None)
+        elif place == "deferred":
+            self._defer(item)
+        elif place == "first":
+            repeats.sent(item)
+            return item
+        return None
 
     def _again(self, row: Row) -> Item | None:
         """The item of a row that an earlier pass deferred."""
@@ -231,32 +258,56 @@ class _Run:
     def _settle(self, done: Finished) -> None:
         item = self._pending.pop(done.index)
         self._progress.in_flight = min(len(self._pending), self._settings.concurrency)
+        others = self._repeats.settled(item) if self._repeats is not None else ()
         if done.error is not None:
-            self._failed(item, done.error)
+            self._failed(item, others, done.error)
         elif done.response is not None:
-            self._answered(item, done.response)
+            self._answered(item, others, done.response)
 
-    def _answered(self, item: Item, response: Response) -> None:
+    def _answered(self, item: Item, others: Sequence[Item], response: Response) -> None:
         if not self._write(item.index, answer_line(item, response), failed=False):
             return
         progress, usage = self._progress, response.usage
         self._streak, self._hopeful = 0, True
         progress.succeeded += 1
         progress.retries += max(0, response.attempts - 1)
-        progress.input_tokens += usage.input_tokens or 0
-        progress.output_tokens += usage.output_tokens or 0
         progress.latencies.add(response.timings.total_s)
+        if response.served.source == "service":
+            progress.input_tokens += usage.input_tokens or 0
+            progress.output_tokens += usage.output_tokens or 0
+        else:
+            progress.cached += 1
+            progress.saved.add(usage, self._settings.prices.get(item.request.model))
+        for other in others:
+            if self._write(other.index, answer_line(other, response), failed=False):
+                self._repeated(other, usage)
 
-    def _failed(self, item: Item, error: AsyncAPIError) -> None:
+    def _repeated(self, item: Item, usage: Usage | None) -> None:
+        """A row has its line though it was not sent; ``usage`` is None for a failure."""
+        progress = self._progress
+        progress.repeated += 1
+        if usage is None:
+            progress.failed += 1
+        else:
+            progress.succeeded += 1
+            progress.saved.add(usage, self._settings.prices.get(item.request.model))
+
+    def _failed(self, item: Item, others: Sequence[Item], error: AsyncAPIError) -> None:
         self._progress.retries += max(0, error.attempts - 1)
         self._blow_fuse(error)
         if (error.retryable or isinstance(error, _ACCOUNT)) and not self._last_pass:
-            self._progress.deferred += 1
-            self._journal.defer(item.index)
-        elif not (self._stopped and isinstance(error, _ACCOUNT)) and self._write(
-            item.index, error_line(item, error), failed=True
-        ):
-            self._progress.failed += 1
+            for deferred in (item, *others):
+                self._defer(deferred)
+        elif not (self._stopped and isinstance(error, _ACCOUNT)):
+            if self._write(item.index, error_line(item, error), failed=True):
+                self._progress.failed += 1
+            for other in others:
+                if self._write(other.index, error_line(other, error), failed=True):
+                    self._repeated(other, None)
+
+    def _defer(self, item: Item) -> None:
+        self._progress.deferred += 1
+        self._journal.defer(item.index)
 
     def _blow_fuse(self, error: AsyncAPIError) -> None:
         """Stop a run in which everything fails: a wrong key should cost dozens of calls, not millions."""
@@ -300,9 +351,14 @@ class _Run:
             remaining=p.lines - p.accounted,
             lost=self._lost,
             failed_in_output=failed,
+            repeated=p.repeated,
+            cached=p.cached,
             retries=p.retries,
             input_tokens=p.input_tokens,
             output_tokens=p.output_tokens,
+            saved_input_tokens=p.saved.input_tokens,
+            saved_output_tokens=p.saved.output_tokens,
+            saved_money=p.saved.money,
             wall_s=seconds,
             rate=p.succeeded / seconds if seconds > 0 else 0.0,
             latency_p50_s=p.latencies.percentile(0.5),

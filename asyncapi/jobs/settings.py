@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from asyncapi.config import Price
 from asyncapi.errors import ConfigError
 from asyncapi.types.requests import Priority
 
@@ -26,8 +27,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``passes``: lines that fail with an error that may pass (see ``AsyncAPIError.retryable``) are
     tried again after the end of the file, until they have been tried ``passes`` times; only then
     is their failure written. ``retry_failed`` takes the failed lines out of the output and sends
-    them again. ``overwrite`` throws away what is there. ``keep_going`` turns off the fuse that
-    stops a run in which everything fails.
+    them again. Lines that make the same request as an earlier one are answered with its answer, unless
+    ``ask_repeats``. ``overwrite`` throws away what is there. ``keep_going`` turns off the fuse that
+    stops a run in which everything fails. ``prices`` (by model) say what was saved in money.
 
     Units: ``grace`` and ``timeout`` in seconds. ``grace`` is how long a stopped run waits for what
     is in flight; ``timeout`` bounds one item, waiting and retries included.
@@ -48,6 +50,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     overwrite: bool = False
     keep_going: bool = False
+    ask_repeats: bool = False
+    prices: Mapping[str, Price] = {}
     priority: Priority = Priority.NORMAL
     grace: float = 30.0
     timeout: float | None = None
@@ -90,6 +94,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ones, bad lines included. ``lost`` are answers that arrived and could not be written to a full
     disk. ``stopped`` says why a run ended early by itself, ``interrupted`` that it was asked to.
 
+    ``repeated`` are those of ``succeeded`` and ``failed`` that were not sent because an earlier line asks
+    the same, ``cached`` those that the client's cache answered; the ``saved_`` tokens and money (of models
+    that have a price) are what they did not take.
+
     Units: seconds.
     """
 
@@ -103,9 +111,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int = 0
     failed_in_output: int = 0
     lost: int = 0
+    repeated: int = 0
+    cached: int = 0
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    saved_input_tokens: int = 0
+    saved_output_tokens: int = 0
+    saved_money: float | None = None
     wall_s: float = 0.0
     rate: float = 0.0
     latency_p50_s: float | None = None

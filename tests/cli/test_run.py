@@ -1,11 +1,14 @@
 """run, end to end against the embedded emulator."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import pytest
 
 from asyncapi.cli.defaults import BULK_PROFILE
 from asyncapi.config import PROFILES
-from asyncapi.emulator import question_digest
+from asyncapi.emulator import Emulator, question_digest
 
 from .conftest import Run
 from .test_calls import ROUTE
@@ -45,6 +48,58 @@ def test_every_answer_belongs_to_its_question(run: Run, questions: Path) -> None
     for line in results():
         text = line["response"]["body"]["choices"][0]["message"]["content"]
         assert question_digest(f"question {line['custom_id'].removeprefix('row-')}") in text
+
+
+def test_lines_that_ask_the_same_are_sent_once(run: Run, tmp_path: Path) -> None:
+    """Thirty of a hundred; the summary says what it saved, and the emulator that it is true."""
+    lines = [{"q": f"What is {i if i % 10 < 7 else i // 10 * 10}?"} for i in range(100)]
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("asyncapi.toml").write_text('[prices]\n"openai:m" = { input = 1000.0, output = 1000.0 }\n')
+    ran = run("run", "in.jsonl", "-o", "out.jsonl", *PROMPT, "--json")
+
+    assert ran.code == 0
+    summary = json.loads(ran.out)
+    assert (summary["emulator"]["received"], summary["repeated"], summary["succeeded"]) == (70, 30, 100)
+    assert "saved 30 requests, " in ran.err
+    assert "in money: 30 lines asked what another one asks" in ran.err
+    saved = summary["saved_input_tokens"] + summary["saved_output_tokens"]
+    assert summary["saved_money"] == pytest.approx(saved / 1000)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """One that outlives a command."""
+    loop, running = asyncio.new_event_loop(), Emulator()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(running.start(), loop).result()
+        yield running
+        asyncio.run_coroutine_threadsafe(running.aclose(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_a_cache_answers_the_next_run_and_a_chat(
+    run: Run, questions: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent for what is in the file."""
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_urls["openai"])
+    options = ("--model", "openai:m", "--prompt", "{q}", "--cache", "c.db")
+
+    ran = [run("run", questions, "-o", out, *options) for out in ("one.jsonl", "two.jsonl")]
+    said = run("chat", "openai:m", "question 3", "--cache", "c.db")
+
+    assert [each.code for each in (*ran, said)] == [0, 0, 0]
+    assert "saved" not in ran[0].err
+    assert "saved 30 requests, " in ran[1].err
+    assert "30 answers from the cache" in ran[1].err
+    assert emulator.counts().received == 30
+    (line,) = (line for line in results("one.jsonl") if line["custom_id"] == "request-4")
+    assert said.out.strip() == line["response"]["body"]["choices"][0]["message"]["content"]
 
 
 def test_the_same_command_again_sends_nothing(run: Run, questions: Path) -> None:
