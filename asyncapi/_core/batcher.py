@@ -182,7 +182,8 @@ class Batcher:
     def _hold(self, group: Group, wait: Wait, room: int) -> None:
         """A new group goes at once, to its turn or to the queue, or is held for company for a moment."""
         endpoint = self._endpoint
-        hold = wait.hold(room, endpoint.semaphore.in_flight) if endpoint.idle else 0.0
+        permits = endpoint.semaphore
+        hold = wait.hold(room, permits.in_flight / permits.limit.value) if endpoint.idle else 0.0
         if not hold:
             self._go(group, "idle")
             return

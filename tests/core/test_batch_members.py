@@ -219,13 +219,13 @@ async def test_calls_that_come_fast_are_held_for_company_and_never_longer_than_t
     """With permits to spare, 1 ms apart: held until full, or for 20 ms."""
     recorder = Recorder()
     transport = _service(delay=0.1)
-    async with client_of(transport, limit=50, batch=Batch(size=100, wait=0.02), hooks=[recorder]) as client:
+    async with client_of(transport, limit=12, batch=Batch(size=100, wait=0.02), hooks=[recorder]) as client:
         await _stream_of_calls(client, 0.001, 300)
 
     flushed = recorder.of(BatchFlushed)
-    assert max(event.waited_s for event in flushed) <= 0.02 + _TURNS
-    assert {event.reason for event in flushed} == {"idle", "wait"}
-    assert len(flushed) < 25
+    held = [event.waited_s for event in flushed if event.reason == "wait"]
+    assert 0.005 < max(held) <= 0.02 + _TURNS
+    assert len(flushed) < 50
 
 
 async def test_calls_that_come_slowly_are_not_held() -> None:
@@ -271,7 +271,7 @@ async def test_when_the_endpoint_falls_idle_nothing_is_held_any_longer() -> None
     """The last request under way came back: waiting for company would gain nothing."""
     recorder = Recorder()
     async with client_of(
-        _service(delay=0.01), limit=50, batch=Batch(size=100, wait=5.0), hooks=[recorder]
+        _service(delay=0.01), limit=2, batch=Batch(size=100, wait=5.0), hooks=[recorder]
     ) as client:
         await _stream_of_calls(client, 0.001, 5)
 

@@ -11,6 +11,8 @@ __all__ = ["AdaptiveWait", "Wait"]
 
 #: The share of the newest gap in the mean of gaps.
 _NEWEST = 0.2
+#: So many more must be expected within the bound for a batch to be held at all.
+_EXPECTED = 2.0
 
 
 class Wait(Protocol):
@@ -20,21 +22,22 @@ class Wait(Protocol):
         """One of them came. Units: seconds."""
         ...
 
-    def hold(self, room: int, in_flight: int) -> float:
+    def hold(self, room: int, busy: float) -> float:
         """Seconds to hold a batch that the service could take now.
 
         Args:
             room: How many more items it may have.
-            in_flight: How many requests the service is working on for us.
+            busy: The share of the endpoint's permits that is out, 0 to 1.
         """
         ...
 
 
 class AdaptiveWait:
-    """Holds as long as it takes to fill the batch at the rate at which calls come, up to a bound.
+    """Holds as long as it takes to fill the batch at the rate at which calls come, up to a bound that
+    grows with how busy the endpoint is.
 
-    Nothing is held while the service is idle, or while calls are so rare that none is expected within the
-    bound: waiting would gain nothing.
+    Nothing is held while the service is idle, or while calls are so rare that fewer than two more are
+    expected within the bound: waiting would gain little or nothing.
 
     State: the mean ``gap`` between arrivals (None until there were two), and the ``_last`` one.
 
@@ -56,9 +59,9 @@ class AdaptiveWait:
             self.gap = gap if self.gap is None else self.gap + _NEWEST * (gap - self.gap)
         self._last = now
 
-    def hold(self, room: int, in_flight: int) -> float:
-        """Zero when idle or when nobody is expected; else the time to fill, up to the bound."""
+    def hold(self, room: int, busy: float) -> float:
+        """Zero when idle or when hardly anybody is expected; else the time to fill, within the bound."""
         gap = self.gap
-        if not in_flight or gap is None or gap >= self._bound:
+        if not busy or gap is None or gap * _EXPECTED > self._bound:
             return 0.0
-        return min(self._bound, room * gap)
+        return min(self._bound, room * gap) * min(1.0, busy)
