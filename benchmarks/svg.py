@@ -64,18 +64,29 @@ def lines(title: str, x_label: str, y_label: str, series: Mapping[str, Sequence[
         y = place(xs[0], most * share)[1]
         parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" class="end">{_number(most * share)}</text>')
-    for (name, points), colour in zip(series.items(), _COLOURS * 9, strict=False):
-        parts += _line([place(x, y) for x, y in points], name, colour)
+    placed = {name: [place(x, y) for x, y in points] for name, points in series.items()}
+    heights = _apart({name: points[-1] for name, points in placed.items()})
+    for (name, points), colour in zip(placed.items(), _COLOURS * 9, strict=False):
+        parts += _line(points, name, colour, heights[name])
     return _svg(bottom + 50, parts)
 
 
-def _line(points: Sequence[tuple[float, float]], name: str, colour: str) -> Iterable[str]:
+def _apart(ends: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """The heights of the names at the lines' ends, so that none covers another."""
+    heights: dict[str, float] = {}
+    lowest: dict[float, float] = {}
+    for name, (x, y) in sorted(ends.items(), key=lambda end: end[1][1]):
+        heights[name] = lowest[x] = max(y, lowest.get(x, -math.inf) + 13)
+    return heights
+
+
+def _line(points: Sequence[tuple[float, float]], name: str, colour: str, height: float) -> Iterable[str]:
     text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    x, y = points[-1]
+    x = points[-1][0]
     yield f'<polyline points="{text}" stroke="{colour}"/>'
     for along, up in points:
         yield f'<circle cx="{along:.1f}" cy="{up:.1f}" r="3" fill="{colour}"/>'
-    yield f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" style="fill:{colour}">{escape(name)}</text>'
+    yield f'<text x="{x + 8:.1f}" y="{height + 4:.1f}" style="fill:{colour}">{escape(name)}</text>'
 
 
 def _number(value: float) -> str:

@@ -63,17 +63,15 @@ class Batcher:
             self._asked = True
             self._endpoint.tasks.start(self._ask(call.id), f"asyncapi batch size {self._endpoint.name}")
         request = call.request
-        strategy = STRATEGIES[request.operation]
         limit = self.sizes.limit(request.operation, request.model)
+        strategy = STRATEGIES[limit.strategy or request.operation]
         key = strategy.key(request)
         pieces = strategy.pieces(request, limit.items, _least(limit.chars, limit.bytes))
         if key is None and len(pieces) == 1:
             # It travels alone: in its own task, like any call.
-            return whole(
-                self._endpoint, await self._endpoint.attempts(call), strategy.items(request), strategy
-            )
+            return whole(call, await self._endpoint.attempts(call), strategy.items(request), strategy)
         place = None if key is None else _company(call, key)
-        items = [Item(call, piece, strategy.items(piece), strategy.chars(piece)) for piece in pieces]
+        items = [Item(call, piece, strategy) for piece in pieces]
         for item in items:
             self._place(item, place)
         try:
@@ -84,7 +82,7 @@ class Batcher:
         finally:
             for item in items:
                 _withdraw(item)
-        return strategy.join(answers)
+        return strategy.join(request, answers)
 
     def flush(self, reason: str = "drain") -> None:
         """What is held for company goes now."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from asyncapi._core.call import Call
 from asyncapi.errors import AsyncAPIError, ClientClosedError, ConnectionLostError
+from asyncapi.policies.batching import Batching
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
 
@@ -22,13 +23,14 @@ class Item:
     ``batch`` that is under way with it, and how many of that one's attempts it has ``seen`` already.
     """
 
-    __slots__ = ("batch", "call", "chars", "future", "joined", "request", "seen", "size")
+    __slots__ = ("batch", "call", "chars", "future", "joined", "request", "seen", "size", "strategy")
 
-    def __init__(self, call: Call, request: Request, size: int = 0, chars: int = 0) -> None:
+    def __init__(self, call: Call, request: Request, strategy: Batching) -> None:
         self.call = call
         self.request = request
-        self.size = size
-        self.chars = chars
+        self.strategy = strategy
+        self.size = strategy.items(request)
+        self.chars = strategy.chars(request)
         self.joined: float | None = call.endpoint.clock()
         self.batch: Call | None = None
         self.seen = 0

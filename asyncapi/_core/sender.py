@@ -12,7 +12,7 @@ from asyncapi._core.lease import Lease
 from asyncapi._core.metering import resize
 from asyncapi._core.settling import failed
 from asyncapi.errors import AsyncAPIError, ConfigError, DecodeError, InvalidRequestError
-from asyncapi.policies.batching import STRATEGIES, Batching, Sizes, too_large
+from asyncapi.policies.batching import Batching, Sizes, too_large
 from asyncapi.policies.verdict import IGNORED
 from asyncapi.types.events import BatchFlushed
 from asyncapi.types.responses import Response
@@ -64,11 +64,11 @@ class Sender:
         if not items:
             self._endpoint.settle(lease, IGNORED)
             return False
-        strategy = STRATEGIES[items[0].request.operation]
+        strategy = items[0].strategy
         try:
             self._encode(call, lease, items, strategy)
             response = await self._endpoint.attempts(call, lease)
-            answers = self._shares(response, items, strategy)
+            answers = self._shares(response, call, items, strategy)
         except (InvalidRequestError, ConfigError, _Unsent) as error:
             return await self._refused(items, call, error)
         except AsyncAPIError as error:
@@ -187,12 +187,12 @@ class Sender:
 
     async def _cut(self, item: Item, call: Call, error: AsyncAPIError) -> bool:
         """One caller's list that is too long for the service goes in pieces, too."""
-        strategy = STRATEGIES[item.request.operation]
+        strategy = item.strategy
         pieces = strategy.pieces(item.request, item.size // 2, None)
         if len(pieces) == 1:
             return self._end([item], error)
         self._leave([item])
-        parts = [Item(item.call, piece, strategy.items(piece), strategy.chars(piece)) for piece in pieces]
+        parts = [Item(item.call, piece, strategy) for piece in pieces]
         for part in parts:
             part.wait_over(item.call.endpoint.clock())
         everybody = await self._halves([[part] for part in parts], call)
@@ -200,25 +200,31 @@ class Sender:
         if not everybody:
             return self._end([item], errors[0] if errors else error)
         if not item.future.done():
-            item.future.set_result(strategy.join([part.future.result() for part in parts]))
+            item.future.set_result(strategy.join(item.request, [part.future.result() for part in parts]))
         return True
 
     # --- sharing out --------------------------------------------------------------------------
 
-    def _shares(self, response: Response, items: Sequence[Item], strategy: Batching) -> list[Response]:
+    def _shares(
+        self, response: Response, call: Call, items: Sequence[Item], strategy: Batching
+    ) -> Sequence[Response | AsyncAPIError]:
         """Each item's own answer."""
         wanted = sum(item.size for item in items)
-        return strategy.split(
-            whole(self._endpoint, response, wanted, strategy), [item.request for item in items]
-        )
+        return strategy.split(whole(call, response, wanted, strategy), [item.request for item in items])
 
-    def _share_out(self, items: Sequence[Item], call: Call, answers: Sequence[Response]) -> None:
+    def _share_out(
+        self, items: Sequence[Item], call: Call, answers: Sequence[Response | AsyncAPIError]
+    ) -> None:
         request, body = items[0].request, call.wire and call.wire.body
         size = sum(item.size for item in items)
         self._sizes.accepted(request.operation, request.model, size, len(body or b""))
         self._leave(items)
         for item, answer in zip(items, answers, strict=True):
-            if not item.future.done():
+            if item.future.done():
+                continue
+            if isinstance(answer, AsyncAPIError):
+                item.future.set_exception(answer)
+            else:
                 item.future.set_result(answer)
 
     def _end(self, items: Sequence[Item], error: AsyncAPIError) -> bool:
@@ -232,8 +238,8 @@ class Sender:
             item.leave_batch()
 
 
-def whole(endpoint: Endpoint, response: Response, wanted: int, strategy: Batching) -> Response:
+def whole(call: Call, response: Response, wanted: int, strategy: Batching) -> Response:
     """The response, if it answers every item."""
-    if (got := strategy.answers(response)) != wanted:
-        raise DecodeError(f"{endpoint.name} answered {got} items for {wanted}")
+    if (got := strategy.answers(call.request, response)) != wanted:
+        raise DecodeError(f"{call.endpoint.name} answered {got} items for {wanted}")
     return response

@@ -48,7 +48,7 @@ _ERRORS = Table(
 
 _ACTIONS = {"info": Action("GET", "/info")}
 #: The server's defaults: 32 texts, and 2 MB of JSON (four bytes a character and some escapes).
-_LIMIT = BatchLimit(items=32, chars=400_000)
+_LIMIT = BatchLimit(items=32, chars=400_000, bytes=2_000_000)
 
 
 class TEI:
@@ -64,7 +64,7 @@ class TEI:
         needs_key=False,
         batch_size_from=("info", "max_client_batch_size"),
         streaming=False,
-        batches=dict.fromkeys(("embed", "embed_sparse", "classify", "tokenize"), _LIMIT),
+        batches=dict.fromkeys(("embed", "embed_sparse", "rerank", "classify", "tokenize"), _LIMIT),
     )
 
     def __init__(self) -> None:

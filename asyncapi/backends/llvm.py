@@ -10,7 +10,9 @@ A model takes any JSON as its input and gives any JSON. So its own form is nativ
 
 ``infer`` with named tensors sends ``{"input": {name: nested lists}}`` and reads the outputs as tensors:
 numbers as INT64 or FP64, texts as BYTES, booleans as BOOL; outputs that are no object are the tensor
-"output". ``embed`` sends its texts through ``batch_infer`` and expects a list of numbers for each.
+"output". ``embed`` sends its texts through ``batch_infer`` and expects a list of numbers for each. With
+``Client(..., backends=[LLVM(batch_infer=True)])`` calls of ``infer`` that are awaited at the same time, for
+the same model with the same parameters, travel through it too, each failing alone.
 
 The other actions are info, statistics, optimize (with ``optimization_type``), reload and status.
 ``batch_infer`` must be answered by exactly 200 and by as many results as there are inputs; if not, the
@@ -26,6 +28,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from asyncapi.backends import unsupported_operation
 from asyncapi.backends._encoding import get_request, json_request
 from asyncapi.backends._llvm_tensors import nested, tensors_of
@@ -33,15 +37,24 @@ from asyncapi.backends._model_actions import MODEL, action_request
 from asyncapi.backends._native import Action, native_response
 from asyncapi.backends._openai_reply import SHAPE_ERRORS, read_usage, request_id
 from asyncapi.errors import AsyncAPIError, ConfigError, DecodeError, InvalidRequestError
-from asyncapi.types.requests import EmbedRequest, InferRequest, ModelsRequest, NativeRequest, Request
+from asyncapi.types.requests import (
+    EmbedRequest,
+    InferBatchRequest,
+    InferRequest,
+    ModelsRequest,
+    NativeRequest,
+    Request,
+)
 from asyncapi.types.responses import (
     EmbedResponse,
+    InferBatchResponse,
     InferResponse,
     Model,
     ModelsResponse,
     NativeResponse,
     Response,
 )
+from asyncapi.types.tensors import Tensor
 from asyncapi.types.usage import Usage
 from asyncapi.types.wire import BatchLimit, Service, WireRequest, WireResponse
 from asyncapi.wire.errors import Row, Table, error_for, is_error
@@ -67,7 +80,11 @@ _ERRORS = Table(statuses={409: Row(InvalidRequestError, retryable=True)})
 
 
 class LLVM:
-    """Translates to and from the protocol."""
+    """Translates to and from the protocol.
+
+    Args:
+        batch_infer: Whether inferences awaited at the same time travel as one request.
+    """
 
     name = NAME
     service = Service(
@@ -81,6 +98,11 @@ class LLVM:
         batches={"embed": BatchLimit(items=8)},
     )
 
+    def __init__(self, *, batch_infer: bool = False) -> None:
+        if batch_infer:
+            each = BatchLimit(items=8, strategy="infer side by side")
+            self.service = replace(self.service, batches={**self.service.batches, "infer": each})
+
     def encode(self, request: Request) -> WireRequest:
         """The request in the protocol's form.
 
@@ -92,6 +114,8 @@ class LLVM:
             return _native_request(request)
         if isinstance(request, InferRequest):
             return _infer_request(request)
+        if isinstance(request, InferBatchRequest):
+            return _infer_batch_request(request)
         if isinstance(request, EmbedRequest):
             return _embed_request(request)
         if isinstance(request, ModelsRequest):
@@ -114,6 +138,8 @@ class LLVM:
                 return _native_response(request, reply)
             if isinstance(request, InferRequest):
                 return _infer_response(request, reply)
+            if isinstance(request, InferBatchRequest):
+                return _infer_batch_response(request, reply)
             if isinstance(request, EmbedRequest):
                 return _embed_response(request, reply)
             if isinstance(request, ModelsRequest):
@@ -170,18 +196,29 @@ def _native_request(request: NativeRequest) -> WireRequest:
 
 
 def _infer_request(request: InferRequest) -> WireRequest:
+    return _inference(request, "infer", {"input": _nested(request.inputs)})
+
+
+def _infer_batch_request(request: InferBatchRequest) -> WireRequest:
+    return _inference(request, "batch_infer", {"inputs": [_nested(one) for one in request.inputs]})
+
+
+def _inference(request: InferRequest | InferBatchRequest, action: str, body: dict[str, Any]) -> WireRequest:
     if request.version is not None:
         raise ConfigError(f"{NAME} knows no versions of a model; leave version out")
+    if request.parameters:
+        body["parameters"] = request.parameters
+    return json_request(f"{_model_path(request.model)}/{action}", body, NAME, request.extra)
+
+
+def _nested(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     inputs = {}
-    for name, tensor in request.inputs.items():
+    for name, tensor in tensors.items():
         try:
             inputs[name] = nested(tensor)
         except SHAPE_ERRORS as error:
             raise ConfigError(f"input {name!r}: {error}") from error
-    body: dict[str, Any] = {"input": inputs}
-    if request.parameters:
-        body["parameters"] = request.parameters
-    return json_request(f"{_model_path(request.model)}/infer", body, NAME, request.extra)
+    return inputs
 
 
 def _embed_request(request: EmbedRequest) -> WireRequest:
@@ -228,14 +265,36 @@ def _results(reply: WireResponse, data: dict[str, Any], count: int) -> list[Any]
     return results
 
 
+def _infer_batch_response(request: InferBatchRequest, reply: WireResponse) -> InferBatchResponse:
+    data = _object(reply)
+    model = _name(data, request)
+
+    def one(item: Any) -> InferResponse | AsyncAPIError:
+        if _failed(item):
+            return _failure(WireResponse(status=200, headers=reply.headers, body=dumps(item, NAME)))
+        return InferResponse(model=model, outputs=_outputs(request.outputs, item), raw=item)
+
+    return InferBatchResponse(
+        model=model,
+        results=tuple([one(item) for item in _results(reply, data, len(request.inputs))]),
+        raw=data,
+        usage=_usage(data),
+        provider_request_id=request_id(reply.headers),
+    )
+
+
+def _outputs(wanted: tuple[str, ...], item: Any) -> dict[str, Tensor]:
+    outputs = tensors_of(item)
+    if missing := [name for name in wanted if name not in outputs]:
+        raise ValueError(f"no output {', '.join(missing)}")
+    return {name: outputs[name] for name in wanted or outputs}
+
+
 def _infer_response(request: InferRequest, reply: WireResponse) -> InferResponse:
     data = _object(reply)
-    outputs = tensors_of(data["outputs"])
-    if missing := [name for name in request.outputs if name not in outputs]:
-        raise ValueError(f"no output {', '.join(missing)}")
     return InferResponse(
         model=_name(data, request),
-        outputs={name: outputs[name] for name in request.outputs or outputs},
+        outputs=_outputs(request.outputs, data["outputs"]),
         raw=data,
         usage=_usage(data),
         provider_request_id=request_id(reply.headers),

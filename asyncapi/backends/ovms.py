@@ -84,7 +84,7 @@ _SERVICE = Service(
     url_env=("OVMS_API_URL", "OVMS_BASE_URL"),
     needs_key=False,
     normalise_url=_without_version,
-    batches={"embed": BatchLimit(items=500)},
+    batches={"embed": BatchLimit(items=500), "rerank": BatchLimit(items=100)},
 )
 
 _QUIRKS = Quirks(
@@ -107,10 +107,14 @@ class OVMS(OpenAIDialect):
 
     Args:
         binary: Whether tensors travel as raw bytes, else as JSON.
+        batch_rows: How many rows (axis 0 of every tensor) one inference may have. With more than 1, calls of
+            ``infer`` awaited at the same time travel as one, their rows one above the other. Only for
+            servers whose models all leave the size of axis 0 free and give a row for a row.
     """
 
-    def __init__(self, *, binary: bool = True) -> None:
-        super().__init__(_SERVICE, _QUIRKS)
+    def __init__(self, *, binary: bool = True, batch_rows: int = 1) -> None:
+        rows = {"infer": BatchLimit(items=batch_rows)} if batch_rows > 1 else {}
+        super().__init__(msgspec.structs.replace(_SERVICE, batches={**_SERVICE.batches, **rows}), _QUIRKS)
         self._binary = binary
 
     def encode(self, request: Request, /) -> WireRequest:

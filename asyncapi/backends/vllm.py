@@ -54,6 +54,8 @@ _SERVICE = Service(
         "classify": BatchLimit(items=256),
         "complete": BatchLimit(items=64),
         "embed": BatchLimit(items=256),
+        "rerank": BatchLimit(items=256),
+        "score": BatchLimit(items=256),
         # The route takes one text: longer lists are cut up.
         "tokenize": BatchLimit(items=1),
     },

@@ -25,6 +25,7 @@ __all__ = [
     "EmbedRequest",
     "Extra",
     "ImageRequest",
+    "InferBatchRequest",
     "InferRequest",
     "ModelsRequest",
     "ModerateRequest",
@@ -271,6 +272,16 @@ class InferRequest(Request, frozen=True, kw_only=True):
 
     operation: ClassVar[str] = "infer"
     inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...] = ()
+    version: str | None = None
+    parameters: Mapping[str, Any] = {}
+
+
+class InferBatchRequest(Request, frozen=True, kw_only=True):
+    """Several inferences of one model side by side, each with its own named tensors, in one request."""
+
+    operation: ClassVar[str] = "infer_batch"
+    inputs: tuple[Mapping[str, Tensor], ...]
     outputs: tuple[str, ...] = ()
     version: str | None = None
     parameters: Mapping[str, Any] = {}

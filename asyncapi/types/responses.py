@@ -25,6 +25,7 @@ __all__ = [
     "EmbedResponse",
     "FinishReason",
     "ImageResponse",
+    "InferBatchResponse",
     "InferResponse",
     "Label",
     "Model",
@@ -386,6 +387,12 @@ class InferResponse(Response, frozen=True, kw_only=True):
     def numpy(self) -> dict[str, npt.NDArray[Any]]:
         """The tensors as numpy arrays."""
         return {name: tensor.numpy() for name, tensor in self.outputs.items()}
+
+
+class InferBatchResponse(Response, frozen=True, kw_only=True):
+    """One result for each inference, in order: its outputs, or the error with which it failed alone."""
+
+    results: tuple[InferResponse | Exception, ...] = ()
 
 
 class NativeResponse(Response, frozen=True, kw_only=True):

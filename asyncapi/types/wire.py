@@ -68,12 +68,14 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):
     """How much one request of an operation may carry.
 
-    ``chars`` approximates a token limit; ``bytes`` are those of the encoded body.
+    ``chars`` approximates a token limit; ``bytes`` are those of the encoded body. ``strategy`` names how
+    calls are merged, where the service differs there from others with the operation.
     """
 
     items: int
     chars: int | None = None
     bytes: int | None = None
+    strategy: str = ""
 
 
 class RateHeaders(msgspec.Struct, frozen=True):

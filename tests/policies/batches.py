@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from asyncapi.errors import AsyncAPIError
 from asyncapi.policies.batching import Batching
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
@@ -17,6 +18,13 @@ PROPERTY = settings(deadline=None, derandomize=True, max_examples=60)
 
 counts = st.one_of(st.none(), st.integers(0, 10_000))
 usages = st.builds(Usage, input_tokens=counts, output_tokens=counts, source=st.just("reported"))
+
+
+def answered(parts: Sequence[Response | AsyncAPIError]) -> list[Response]:
+    """What was shared out, where nothing may have failed."""
+    answers = [part for part in parts if isinstance(part, Response)]
+    assert len(answers) == len(parts)
+    return answers
 
 
 def check_merged(strategy: Batching, merged: Request, requests: Sequence[Request]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncapi.policies.batching import STRATEGIES, Batching, EmbedBatching, share
+from asyncapi.policies.batching import STRATEGIES, EmbedBatching, share
 from asyncapi.types.requests import EmbedRequest, Extra, Request
 from asyncapi.types.responses import EmbedResponse, Response
 from asyncapi.types.usage import Usage
@@ -18,7 +18,7 @@ from asyncapi.types.usage import Usage
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=100)
 COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
-embed: Batching = EmbedBatching()
+embed = EmbedBatching()
 texts = st.lists(st.text("ab ", max_size=6), min_size=1, max_size=6)
 counts = st.one_of(st.none(), st.integers(0, 10_000))
 usages = st.builds(
@@ -162,7 +162,7 @@ def test_merge_and_split_give_every_call_its_own(calls: list[list[str]], usage: 
     assert inputs(merged) == tuple(text for call in calls for text in call)
     assert embed.key(merged) == embed.key(requests[0])
     assert embed.items(merged) == sum(map(embed.items, requests))
-    assert embed.answers(answer(merged, usage)) == embed.items(merged)
+    assert embed.answers(merged, answer(merged, usage)) == embed.items(merged)
     assert embed.chars(merged) == sum(map(embed.chars, requests))
     assert [vectors(got) for got in answers] == [tuple(map(vector, call)) for call in calls]
     assert all(got.raw == {"k": 1} and got.id == "r" for got in answers)
@@ -204,7 +204,7 @@ def test_pieces_and_join_give_the_answer_of_the_whole(
     """The vectors in the order of the texts, the usage summed, every raw answer kept."""
     pieces = embed.pieces(request(call), items, None)
     answers = [answer(piece, usage) for piece, usage in zip(pieces, parts, strict=False)]
-    joined = embed.join(answers)
+    joined = embed.join(request(call), answers)
 
     assert vectors(joined) == tuple(map(vector, call))
     assert joined.raw == [{"k": 1}] * len(pieces)

@@ -45,7 +45,7 @@ def test_merge_and_split_give_every_call_its_own(calls: list[str], usage: Usage,
     assert [(a.text, a.outputs[0].index) for a in answers if isinstance(a, ChatResponse)] == [
         (text, 0) for text in calls
     ]
-    assert batching.answers(whole) == sum(map(batching.items, requests))
+    assert batching.answers(merged, whole) == sum(map(batching.items, requests))
     check_usage(usage, answers)
 
 
@@ -55,7 +55,7 @@ def test_a_single_chat_stays_a_chat() -> None:
 
     assert batching.merge([alone]) is alone
     assert batching.split(answer, [alone])[0] is answer
-    assert batching.items(alone) == batching.answers(answer) == 2
+    assert batching.items(alone) == batching.answers(alone, answer) == 2
     assert batching.pieces(alone, 1, 1) == [alone]
     assert isinstance(STRATEGIES["chat"], ChatBatching)
 
@@ -97,7 +97,7 @@ def test_the_length_of_a_conversation_is_that_of_its_texts() -> None:
 def test_joined_answers_are_numbered_through() -> None:
     """For completeness: no conversation is ever cut."""
     joined = batching.join(
-        [ChatResponse(outputs=(Output(),), raw=1), ChatResponse(outputs=(Output(),), raw=2)]
+        chat(), [ChatResponse(outputs=(Output(),), raw=1), ChatResponse(outputs=(Output(),), raw=2)]
     )
 
     assert isinstance(joined, ChatResponse)

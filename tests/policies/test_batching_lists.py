@@ -34,7 +34,7 @@ from asyncapi.types.responses import (
 )
 from asyncapi.types.usage import Usage
 
-from .batches import PROPERTY, check_merged, check_usage, usages
+from .batches import PROPERTY, answered, check_merged, check_usage, usages
 
 OPERATIONS = ["moderate", "classify", "tokenize", "embed_sparse", "complete"]
 NO_USAGE = Usage()
@@ -105,11 +105,11 @@ def test_merge_and_split_give_every_call_its_own(
     requests = [request(operation, call) for call in calls]
     merged = strategy.merge(requests)
     whole = answer(merged, usage)
-    answers = strategy.split(whole, requests)
+    answers = answered(strategy.split(whole, requests))
 
     check_merged(strategy, merged, requests)
     assert strategy.key(merged) == strategy.key(requests[0]) is not None
-    assert strategy.answers(whole) == strategy.items(merged)
+    assert strategy.answers(merged, whole) == strategy.items(merged)
     assert list(map(plain, answers)) == [plain(answer(one)) for one in requests]
     check_usage(usage, answers)
 
@@ -123,7 +123,7 @@ def test_pieces_and_join_give_the_answer_of_the_whole(
     strategy = STRATEGIES[operation]
     whole = request(operation, call)
     pieces = strategy.pieces(whole, items, chars)
-    joined = strategy.join([answer(piece, Usage(input_tokens=1)) for piece in pieces])
+    joined = strategy.join(whole, [answer(piece, Usage(input_tokens=1)) for piece in pieces])
 
     for piece in pieces:
         assert 1 <= strategy.items(piece) <= items
@@ -179,9 +179,9 @@ def test_several_outputs_for_one_prompt_stay_together() -> None:
     requests = [request("complete", ["a"]), request("complete", ["b", "c"])]
     answers = complete.split(whole, requests)
 
-    assert complete.answers(whole) == 3
+    assert complete.answers(request("complete", []), whole) == 3
     assert [[(o.index, o.text) for o in a.outputs] for a in answers if isinstance(a, CompleteResponse)] == [
         [(0, "0"), (0, "1")],
         [(0, "2"), (0, "3"), (1, "4"), (1, "5")],
     ]
-    assert plain(complete.join(answers)) == whole
+    assert plain(complete.join(request("complete", []), answers)) == whole

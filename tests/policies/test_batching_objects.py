@@ -48,10 +48,10 @@ def test_pieces_and_join_give_the_answer_of_the_whole(call: list[str], items: in
     """A thousand keys a request, say."""
     pieces = batching.pieces(bulk(call), items, None)
     answers = list(map(answer, pieces))
-    joined = batching.join(answers)
+    joined = batching.join(bulk(call), answers)
 
     assert all(batching.items(piece) <= items for piece in pieces)
-    assert all(batching.answers(a) == batching.items(p) for a, p in zip(answers, pieces, strict=True))
+    assert all(batching.answers(p, a) == batching.items(p) for a, p in zip(answers, pieces, strict=True))
     assert replace(joined, raw=1) == answer(bulk(call))
 
 
@@ -73,5 +73,5 @@ def test_everything_else_goes_alone(request_: ObjectRequest) -> None:
     assert batching.merge([request_]) is request_
     assert batching.pieces(request_, 1, 1) == [request_]
     assert batching.split(listing, [request_])[0] is listing
-    assert batching.items(request_) == batching.answers(listing) == 1
+    assert batching.items(request_) == batching.answers(request_, listing) == 1
     assert isinstance(STRATEGIES["object"], ObjectBatching)

@@ -69,7 +69,7 @@ def test_merge_and_split_give_every_call_its_own(calls: list[list[Any]], usage: 
     check_merged(batching, merged, requests)
     assert merged.inputs == tensors([row for call in calls for row in call])
     assert batching.key(merged) == batching.key(requests[0]) is not None
-    assert batching.answers(whole) == batching.items(merged)
+    assert batching.answers(merged, whole) == batching.items(merged)
     assert [a.outputs for a in answers if isinstance(a, InferResponse)] == list(map(tensors, calls))
     check_usage(usage, answers)
 
@@ -80,7 +80,7 @@ def test_pieces_and_join_give_the_answer_of_the_whole(call: Any, items: int, cha
     """No piece has more rows than the limit."""
     whole = infer(call)
     pieces = batching.pieces(whole, items, chars)
-    joined = batching.join([answer(one) for one in pieces if isinstance(one, InferRequest)])
+    joined = batching.join(whole, [answer(one) for one in pieces if isinstance(one, InferRequest)])
 
     assert all(1 <= batching.items(piece) <= items for piece in pieces)
     assert batching.merge(pieces) == whole
@@ -170,4 +170,7 @@ def test_pieces_with_different_outputs_are_an_error() -> None:
     x = {"x": Tensor(datatype="FP32", shape=(1,), data=[1.0])}
 
     with pytest.raises(DecodeError, match="different outputs"):
-        batching.join([InferResponse(outputs=x), InferResponse(outputs={"y": x["x"]})])
+        batching.join(
+            InferRequest(model="m", inputs={"x": x["x"]}),
+            [InferResponse(outputs=x), InferResponse(outputs={"y": x["x"]})],
+        )

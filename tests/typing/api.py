@@ -96,6 +96,7 @@ async def other_operations(client: asyncapi.Client) -> None:
     tensor = asyncapi.Tensor(datatype="FP32", shape=(2,), data=[1.0, 2.0])
     inferred = await client.infer("ovms:double", {"input0": tensor})
     assert_type(inferred, asyncapi.InferResponse)
+    assert_type(asyncapi.InferBatchResponse().results, tuple[asyncapi.InferResponse | Exception, ...])
     assert_type(inferred.outputs["output0"], asyncapi.Tensor)
     assert_type(await client.native("ollama:qwen3", "show"), asyncapi.NativeResponse)
 
@@ -181,6 +182,7 @@ def requests() -> Iterator[asyncapi.Request]:
     yield asyncapi.TranslateRequest(model="groq:m", audio=b"")
     tensor = asyncapi.Tensor(datatype="INT64", shape=(1,), data=[1])
     yield asyncapi.InferRequest(model="ovms:m", inputs={"input0": tensor})
+    yield asyncapi.InferBatchRequest(model="llvm:m", inputs=({"input0": tensor}, {"input0": tensor}))
     yield asyncapi.NativeRequest(model="ollama:m", action="show")
 
 

@@ -67,7 +67,7 @@ class ChatBatching:
             for output, usage in zip(outputs, usages, strict=True)
         ]
 
-    def answers(self, response: Response, /) -> int:
+    def answers(self, request: Request, response: Response, /) -> int:
         """The number of outputs."""
         assert isinstance(response, ChatResponse)
         return len(response.outputs)
@@ -76,7 +76,7 @@ class ChatBatching:
         """A conversation is never cut."""
         return [request]
 
-    def join(self, responses: Sequence[Response], /) -> Response:
+    def join(self, request: Request, responses: Sequence[Response], /) -> Response:
         """All outputs in order, usage summed."""
         outputs = [output for r in responses if isinstance(r, ChatResponse) for output in r.outputs]
         return replace(

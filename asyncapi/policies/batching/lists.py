@@ -65,7 +65,7 @@ class ListBatching:
             for (start, end), usage in zip(pairwise(ends), usages, strict=True)
         ]
 
-    def answers(self, response: Response, /) -> int:
+    def answers(self, request: Request, response: Response, /) -> int:
         """The number of results."""
         return len(self._results(response))
 
@@ -85,7 +85,7 @@ class ListBatching:
             length += size
         return [replace(request, **{self._inputs_field: tuple(run)}) for run in runs]
 
-    def join(self, responses: Sequence[Response], /) -> Response:
+    def join(self, request: Request, responses: Sequence[Response], /) -> Response:
         """All results in order, usage summed."""
         return replace(
             responses[0],
@@ -139,10 +139,9 @@ class CompleteBatching(ListBatching):
         except TypeError:
             return None
 
-    def answers(self, response: Response, /) -> int:
+    def answers(self, request: Request, response: Response, /) -> int:
         """The number of prompts that were answered."""
-        assert isinstance(response, CompleteResponse)
-        return len({output.index for output in response.outputs})
+        return _prompts(response)
 
     def _between(self, response: Response, start: int, end: int) -> tuple[Any, ...]:
         assert isinstance(response, CompleteResponse)
@@ -150,13 +149,18 @@ class CompleteBatching(ListBatching):
         return tuple([replace(output, index=output.index - start) for output in own])
 
     def _joined(self, responses: Sequence[Response]) -> tuple[Any, ...]:
-        starts = [0, *accumulate(map(self.answers, responses))]
+        starts = [0, *accumulate(map(_prompts, responses))]
         return tuple(
             replace(output, index=output.index + start)
             for response, start in zip(responses, starts, strict=False)
             if isinstance(response, CompleteResponse)
             for output in response.outputs
         )
+
+
+def _prompts(response: Response) -> int:
+    assert isinstance(response, CompleteResponse)
+    return len({output.index for output in response.outputs})
 
 
 def _length(one: str | tuple[str, str]) -> int:

@@ -70,7 +70,7 @@ class ObjectBatching:
             if isinstance(request, ObjectRequest)
         ]
 
-    def answers(self, response: Response, /) -> int:
+    def answers(self, request: Request, response: Response, /) -> int:
         """The number of keys that a bulk delete speaks of, else 1."""
         assert isinstance(response, ObjectResponse)
         return response.answered
@@ -83,7 +83,7 @@ class ObjectBatching:
             return [request]
         return [replace(request, keys=keys[i : i + items]) for i in range(0, len(keys), items)]
 
-    def join(self, responses: Sequence[Response], /) -> Response:
+    def join(self, request: Request, responses: Sequence[Response], /) -> Response:
         """All keys, usage summed."""
         every = [response for response in responses if isinstance(response, ObjectResponse)]
         return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
+from asyncapi.errors import AsyncAPIError
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
 
@@ -30,19 +31,19 @@ class Batching(Protocol):
         """One request for all of them."""
         ...
 
-    def split(self, response: Response, requests: Sequence[Request], /) -> list[Response]:
-        """The answer of a merged request, shared out in the requests' order."""
+    def split(self, response: Response, requests: Sequence[Request], /) -> Sequence[Response | AsyncAPIError]:
+        """The answer of a merged request, shared out in the requests' order; an error ends that one alone."""
         ...
 
-    def answers(self, response: Response, /) -> int:
-        """How many items the answer has."""
+    def answers(self, request: Request, response: Response, /) -> int:
+        """How many of the request's items the answer has."""
         ...
 
     def pieces(self, request: Request, items: int, chars: int | None, /) -> list[Request]:
         """One request cut into such as keep to the service's limits (itself alone if it does)."""
         ...
 
-    def join(self, responses: Sequence[Response], /) -> Response:
+    def join(self, request: Request, responses: Sequence[Response], /) -> Response:
         """The answer to a request that was cut into pieces."""
         ...
 

@@ -78,7 +78,7 @@ class InferBatching:
             for i, usage in enumerate(usages)
         ]
 
-    def answers(self, response: Response, /) -> int:
+    def answers(self, request: Request, response: Response, /) -> int:
         """The number of rows, 0 if the outputs have not the same."""
         assert isinstance(response, InferResponse)
         return _rows(response.outputs)
@@ -100,7 +100,7 @@ class InferBatching:
             for i in range(len(counts))
         ]
 
-    def join(self, responses: Sequence[Response], /) -> Response:
+    def join(self, request: Request, responses: Sequence[Response], /) -> Response:
         """All rows in order, usage summed.
 
         Raises:
