@@ -113,8 +113,8 @@ class Sender:
         waited, call.queue_s = call.queue_s, 0.0
         if not items or group.reason == "half":
             return
-        if (more := len(items) - 1) and waited:
-            call.endpoint.order.grew(call.options.tenant, call.options.priority, float(more))
+        if waited:
+            _each_pays(call, items)
         request = items[0].request
         turn = waited > 0.0 and group.reason in ("idle", "wait", "urgent", "drain")
         self._endpoint.emit(
@@ -236,6 +236,16 @@ class Sender:
     def _leave(items: Sequence[Item]) -> None:
         for item in items:
             item.leave_batch()
+
+
+def _each_pays(call: Call, items: Sequence[Item]) -> None:
+    """The flow in whose name the batch waited has paid for one member; every other pays for its own."""
+    flows = [(item.call.options.tenant, item.call.options.priority) for item in items]
+    paid = (call.options.tenant, call.options.priority)
+    if paid in flows:
+        flows.remove(paid)
+    for tenant, priority in flows:
+        call.endpoint.order.grew(tenant, priority, 1.0)
 
 
 def whole(call: Call, response: Response, wanted: int, strategy: Batching) -> Response:

@@ -152,7 +152,7 @@ def test_lists_travel_together_up_to_the_servers_limit() -> None:
     """Of texts, and of bytes."""
     batches = backend.service.batches
 
-    assert set(batches) == {"embed", "embed_sparse", "classify", "tokenize"}
+    assert set(batches) == {"embed", "embed_sparse", "rerank", "classify", "tokenize"}
     assert {limit.items for limit in batches.values()} == {32}
 
 

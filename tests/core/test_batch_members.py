@@ -107,6 +107,23 @@ async def test_the_flow_that_gets_a_batch_its_place_pays_for_it() -> None:
         assert_at_rest(client)
 
 
+async def test_each_members_flow_pays_for_its_own_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One when the batch enters the queue, the others when it goes: a flood costs its own tenant."""
+    async with client_of(_service(), limit=1, batch=Batch(size=8)) as client:
+        paid: list[tuple[object, Priority, float]] = []
+        order = core(client).order
+        monkeypatch.setattr(order, "grew", lambda *what: paid.append(what))
+        calls = await _busy(client)
+        calls += start(*(client.embed(MODEL, "1", tenant="flood") for _ in range(3)))
+        await turns()
+        calls += start(client.embed(MODEL, "2", tenant="small", priority=Priority.HIGH))
+        await asyncio.gather(*calls)
+
+    assert len(paid) == 3
+    assert {tenant for tenant, *_ in paid} <= {"flood", "small"}
+    assert sum(tenant == "flood" for tenant, *_ in paid) >= 2
+
+
 async def test_members_of_different_patience_or_keys_travel_apart() -> None:
     """What an open breaker does to one, or which key it may use, is not another's choice."""
     transport = _service()
