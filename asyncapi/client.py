@@ -202,8 +202,10 @@ class Client(Verbs):
         if max_in_flight < 1:
             raise ConfigError(f"max_in_flight: expected 1 or more, got {max_in_flight}")
 
+        patient: CallOptions = {"shed": False, **options}  # who reads on is not waiting for one of them
+
         async def one(request: Request) -> Response:
-            return await self.call(request, **options)
+            return await self.call(request, **patient)
 
         return map_calls(requests, one, self._routes.room, most=max_in_flight)
 

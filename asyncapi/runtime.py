@@ -72,6 +72,7 @@ class CallOptions(TypedDict, total=False):
     session: str
     idempotent: bool | None
     on_open: OnOpen | None
+    shed: bool
     cache: CacheUse
     single_flight: bool
 
@@ -272,6 +273,7 @@ class Runtime:
                 batch=settings.batch,
                 timeout=settings.timeout,
                 on_open=settings.on_open,
+                shed=settings.shed,
                 clock=self.clock,
                 emit=self.emit,
                 deadlines=self.deadlines,

@@ -40,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     session: str = ""
     idempotent: bool | None = None
     on_open: OnOpen | None = None
+    shed: bool = True
 
 
 DEFAULT_OPTIONS = Options()

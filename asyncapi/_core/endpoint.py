@@ -30,7 +30,7 @@ from asyncapi._core.streaming import Stream
 from asyncapi._core.tasks import Tasks
 from asyncapi._core.worker import Worker
 from asyncapi.abc import ServiceBackend, Transport
-from asyncapi.config import Batch, Breaker, Hedge, OnOpen, Timeout
+from asyncapi.config import Batch, Breaker, Hedge, OnOpen, Shed, Timeout
 from asyncapi.errors import AsyncAPIError, ClientClosedError, NotSentError
 from asyncapi.policies.breaker import CircuitBreaker, State
 from asyncapi.policies.ejection import Ejection
@@ -38,6 +38,7 @@ from asyncapi.policies.fairness import Order
 from asyncapi.policies.keys import KeyRing
 from asyncapi.policies.limits import Limit
 from asyncapi.policies.retry import Random, RetryBudget, RetryPolicy
+from asyncapi.policies.shedding import CoDel, Throughput
 from asyncapi.policies.slowness import Slowness
 from asyncapi.policies.tokens import Estimates
 from asyncapi.policies.verdict import IGNORED, Judgement, Verdict
@@ -78,6 +79,7 @@ class Parts(msgspec.Struct, kw_only=True):
     batch: Batch
     timeout: Timeout
     on_open: OnOpen
+    shed: Shed
     clock: Callable[[], float]
     emit: Callable[[Event], None]
     detail: bool
@@ -94,7 +96,8 @@ class Endpoint:
     State: the ``queue`` and its ``_sequence``; the ``semaphore``; the ``breaker``; the ``keys``;
     ``cool_until`` (no key may go before); ``paced`` (a turn of the pace is in hand); the retry
     ``budget``; ``typical_s`` (running mean of good attempts' time); ``estimates`` of tokens;
-    whether it ``weighs`` calls by them (another flow than the usual one was seen);
+    whether it ``weighs`` calls by them (another flow than the usual one was seen); the ``throughput``
+    while calls wait, and ``codel`` for HIGH and for NORMAL;
     what the service said is ``waiting_there``, and when it was ``waiting_told``; the ``worker``; the
     ``tasks``; who waits in ``backoff``; how many ``calls`` are under way, from entry to end, and whom to
     tell when none is (``on_rest``, once it drains); ``closed``.
@@ -125,6 +128,9 @@ class Endpoint:
         self.cool_until = -math.inf
         self.typical_s = 0.0
         self.estimates = Estimates()
+        self.shed = parts.shed
+        self.throughput = Throughput()
+        self.codel = (CoDel(), CoDel())
         self.weighs = False
         self.closed = False
         self.semaphore = Semaphore(parts.limit)
@@ -192,9 +198,12 @@ class Endpoint:
             if type(decision) is Lease:
                 return decision
             if type(decision) is Wait:
-                if call.attempts or not self.queue.full() or self._evict(call.options.priority):
+                if call.attempts:
                     return decision
-                decision = refusals.queue_full(self)
+                hopeless = None if self.shed == "never" else refusals.hopeless(self, call, now)
+                if hopeless is None and (not self.queue.full() or self._evict(call.options.priority)):
+                    return decision
+                decision = hopeless or refusals.queue_full(self)
         raise self.refused(call, decision)
 
     def grant(self, call: Call, now: float) -> Lease:

@@ -18,7 +18,24 @@ if TYPE_CHECKING:
     from asyncapi._core.endpoint import Endpoint
     from asyncapi.types.requests import Priority
 
-__all__ = ["circuit_open", "closed", "evicted", "no_key", "queue_full", "resting", "too_late"]
+import os
+
+A = float(os.environ.get("A", "1"))
+F = float(os.environ.get("F", "1"))
+__all__ = [
+    "circuit_open",
+    "closed",
+    "evicted",
+    "hopeless",
+    "no_key",
+    "out_of_time",
+    "overdue",
+    "queue_full",
+    "too_late",
+]
+
+#: A head that waited needs so many typical service times to be sent: with one, every second is too late.
+SPARE = 2.0
 
 
 def circuit_open(endpoint: Endpoint, now: float) -> CircuitOpenError:
@@ -69,6 +86,45 @@ def too_late(endpoint: Endpoint, call: Call, now: float, earliest: float) -> Dea
         f"{endpoint.name} can't start the call before its deadline: {left:.3g} s left, "
         f"earliest start in {earliest:.3g} s; nothing was sent",
         retry_after=earliest,
+    )
+
+
+def hopeless(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededError | None:
+    """A newcomer's turn will come too late, by how fast those before it are served; None where it may do."""
+    options = call.options
+    if call.deadline is None or not options.shed or not endpoint.throughput.rate:
+        return None
+    wait = endpoint.throughput.wait(endpoint.order.ahead(options.tenant, options.priority))
+    if not wait or now + wait + endpoint.typical_s <= call.deadline:
+        return None
+    return _no_answer(endpoint, call.deadline - now, wait)
+
+
+def out_of_time(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededError | None:
+    """The head has waited so long that it is hardly answered in time, and others wait who may be."""
+    typical = endpoint.typical_s
+    if call.deadline is None or endpoint.queue.qsize() < 2:
+        return None
+    if call.deadline - now >= SPARE * typical or now - call.entered <= typical / 2:
+        return None
+    return _no_answer(endpoint, call.deadline - now, 0.0)
+
+
+def _no_answer(endpoint: Endpoint, left: float, wait: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"{endpoint.name} can't answer the call before its deadline: {left:.3g} s left, its turn comes in "
+        f"about {wait:.3g} s and an answer takes {endpoint.typical_s:.3g} s; nothing was sent",
+        retry_after=wait or _estimate(endpoint),
+    )
+
+
+def overdue(endpoint: Endpoint, waited: float) -> QueueFullError:
+    """More comes than is served, and the call has waited for too long already."""
+    estimate = _estimate(endpoint)
+    return QueueFullError(
+        f"{endpoint.name} is overloaded: the call waited {waited:.3g} s, and all others wait as long; "
+        f"nothing was sent; retry after {estimate:.3g} s",
+        retry_after=estimate,
     )
 
 

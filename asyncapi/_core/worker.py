@@ -6,10 +6,12 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from asyncapi._core import refusals
 from asyncapi._core.admission import BEHIND, Wait, decide
 from asyncapi._core.lease import Lease
-from asyncapi.errors import AsyncAPIError
+from asyncapi.errors import AsyncAPIError, NotSentError
 from asyncapi.policies.verdict import IGNORED
+from asyncapi.types.requests import Priority
 
 if TYPE_CHECKING:
     from asyncapi._core.call import Call
@@ -47,6 +49,7 @@ class Worker:
         The head stays in the queue until it is granted, so that whatever happens meanwhile finds it there.
         """
         endpoint, queue = self._endpoint, self._endpoint.queue
+        sheds = endpoint.shed != "never"
         wake = math.inf  # when the first of those set aside may go
         while True:
             if endpoint.semaphore.locked() or queue.empty():
@@ -54,6 +57,8 @@ class Worker:
                 wake = math.inf
                 continue
             call, now = queue.head(), endpoint.clock()
+            if sheds and self._let_go(call, now):
+                continue
             decision = decide(endpoint, call, now, endpoint.pace is not None and not endpoint.paced)
             if type(decision) is Lease:
                 self._grant(call, now, decision)
@@ -83,6 +88,23 @@ class Worker:
         call.waiter = None
         waiter.set_result(lease)
         endpoint.order.granted(call.options.tenant, call.options.priority, call.tag, call.cost)
+        endpoint.throughput.granted(call.cost, now, endpoint.queue.qsize() > 0)
+
+    def _let_go(self, call: Call, now: float) -> bool:
+        """Whether the head is refused, for the good of those behind it."""
+        endpoint = self._endpoint
+        refusal: NotSentError | None = None
+        if endpoint.shed == "overdue" and call.options.priority is not Priority.LOW:
+            waited = now - call.entered
+            if endpoint.codel[call.options.priority].overdue(waited, now, endpoint.typical_s):
+                refusal = refusals.overdue(endpoint, waited)
+        if call.attempts or not call.options.shed:
+            return False
+        refusal = refusal or refusals.out_of_time(endpoint, call, now)
+        if refusal is None:
+            return False
+        endpoint.reject(call, endpoint.refused(call, refusal))
+        return True
 
     async def _next_pace(self) -> None:
         # aiolimiter orders its waiters by amount and can't refund: here it has one waiter, and a turn

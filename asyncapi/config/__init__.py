@@ -36,6 +36,7 @@ from asyncapi.config.settings import (
     KeyStrategy,
     OnOpen,
     Retry,
+    Shed,
     Timeout,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "Route",
     "Semantic",
     "Settings",
+    "Shed",
     "SingleFlight",
     "Timeout",
     "discover",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from asyncapi.config.fields import Amount, check_fields, did_you_mean, quoted
-from asyncapi.config.settings import AIMD, Batch, Breaker, Fixed, OnOpen, Retry, Timeout
+from asyncapi.config.settings import AIMD, Batch, Breaker, Fixed, OnOpen, Retry, Shed, Timeout
 from asyncapi.errors import ConfigError
 
 __all__ = ["PROFILES", "Profile", "profile"]
@@ -23,6 +23,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     batch: Batch = Batch()
     timeout: Timeout = Timeout()
     on_open: OnOpen = "fail"
+    shed: Shed = "hopeless"
 
     def __post_init__(self) -> None:
         check_fields(self, "profile")

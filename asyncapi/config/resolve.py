@@ -32,6 +32,7 @@ from asyncapi.config.settings import (
     KeyStrategy,
     OnOpen,
     Retry,
+    Shed,
     Timeout,
 )
 from asyncapi.config.urls import base_url
@@ -64,6 +65,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     requests_per_second: float | None
     on_open: OnOpen
     hedge: Hedge | None
+    shed: Shed
     profile: str
 
     def __repr__(self) -> str:

@@ -42,11 +42,13 @@ __all__ = [
     "KeyStrategy",
     "OnOpen",
     "Retry",
+    "Shed",
     "Timeout",
 ]
 
 KeyStrategy: TypeAlias = Literal["round_robin", "least_loaded", "weighted", "adaptive"]
 OnOpen: TypeAlias = Literal["fail", "wait"]
+Shed: TypeAlias = Literal["never", "hopeless", "overdue"]
 Adaptive: TypeAlias = Literal["adaptive"]
 Auto: TypeAlias = Literal["auto"]
 
@@ -290,6 +292,8 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not named: ``{"gold": 4.0}``. ``requests_per_second`` spaces the endpoint's requests evenly.
     ``on_open`` says what a call does while the breaker is open: fail at once, or wait its turn. ``hedge``
     sends second copies of calls that take long, if they may be sent twice; True is ``Hedge()``.
+    ``shed`` says which calls are let go under overload: those that can't make their deadline ("hopeless"),
+    also HIGH and NORMAL ones that have waited for too long ("overdue"), or none ("never").
 
     Short forms: ``limit=20`` for ``Fixed(20)``, ``limit="adaptive"`` for ``AIMD()``, ``timeout=2.0``
     (seconds) for ``Timeout(total=2.0)`` with the profile's other timeouts, ``keys=("sk-a", "sk-b")`` for
@@ -312,6 +316,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_second: Positive | None = None
     on_open: OnOpen | None = None
     hedge: Hedge | bool | None = None
+    shed: Shed | None = None
     profile: str | None = None
 
     def __post_init__(self) -> None:

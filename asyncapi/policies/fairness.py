@@ -44,6 +44,10 @@ class Order(Protocol):
         """The start tag of a call that begins to wait; the smallest goes first."""
         ...
 
+    def ahead(self, tenant: Hashable, priority: Priority) -> float:
+        """The cost of what will be served before a newcomer, if no other one comes."""
+        ...
+
     def granted(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """A waiting call got its turn."""
         ...
@@ -76,7 +80,8 @@ class Fair:
         tenants: Weights of tenants, 1.0 for those that are not named.
 
     State: the ``_tag`` served last; ``_virtual`` time, and the ``_step`` that it takes with the next one;
-    per flow its finish tags; the ``_weight`` of all flows together; how many calls are ``_waiting``.
+    per flow its finish tags; the ``_weight`` of all flows together; how many calls are ``_waiting``,
+    at what ``_cost``, in flows of what ``_backlog`` (their weights together).
     Flows that neither wait nor have much to lose are forgotten, so memory is bounded by what waits.
     """
 
@@ -84,7 +89,7 @@ class Fair:
         self._tenants: dict[Hashable, float] = dict(tenants.items()) if tenants else {}
         self._tag = self._virtual = 0.0
         self._step = 0.0
-        self._weight = 0.0
+        self._weight = self._backlog = self._cost = 0.0
         self._flows: dict[tuple[Hashable, Priority], _Flow] = {}
         self._waiting = 0
         self._sweep_at = 64
@@ -103,9 +108,18 @@ class Fair:
             start = max(start, min(self._virtual, self._tag + share))
         flow.finish = start + share
         flow.ends.append(flow.finish)
+        if not flow.waiting:
+            self._backlog += flow.weight
         flow.waiting += 1
         self._waiting += 1
+        self._cost += cost
         return start
+
+    def ahead(self, tenant: Hashable, priority: Priority) -> float:
+        """What is served before a newcomer's start tag, by the flows that wait: never more than all."""
+        flow = self._flows.get((tenant, priority))
+        start = self._tag if flow is None else flow.finish if flow.waiting else max(self._tag, flow.finish)
+        return min(self._cost, (start - self._tag) * self._backlog)
 
     def granted(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """Virtual time moves to the tag of the call being served, or by the share of the one before it."""
@@ -118,7 +132,7 @@ class Fair:
         flow.served = max(flow.served, end)
         while flow.ends and flow.ends[0] <= end:
             flow.gone.discard(flow.ends.popleft())
-        self._one_less(tenant, priority, flow)
+        self._one_less(flow, cost)
 
     def left(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """The flow doesn't pay for what it did not get: its next call starts where the newest that
@@ -132,7 +146,7 @@ class Fair:
         if len(gone) > 64 and 2 * len(gone) > len(ends):
             flow.ends = deque(end for end in ends if end not in gone)
             gone.clear()
-        self._one_less(tenant, priority, flow)
+        self._one_less(flow, cost)
 
     def grew(self, tenant: Hashable, priority: Priority, more: float) -> None:
         """A call that got its turn costs ``more`` than was thought: its flow's next calls pay."""
@@ -141,14 +155,17 @@ class Fair:
             flow.finish += more / flow.weight
             flow.served += more / flow.weight
 
-    def _one_less(self, tenant: Hashable, priority: Priority, flow: _Flow) -> None:
+    def _one_less(self, flow: _Flow, cost: float) -> None:
         flow.waiting -= 1
         self._waiting -= 1
+        self._cost -= cost
+        if not flow.waiting:
+            self._backlog -= flow.weight
         if not self._waiting:
             # Nothing waits: nobody is owed anything, and tags start again from zero, which also
             # keeps them small enough for exact arithmetic.
             self._flows.clear()
-            self._tag = self._virtual = self._step = self._weight = 0.0
+            self._tag = self._virtual = self._step = self._weight = self._backlog = self._cost = 0.0
         elif not flow.waiting:
             flow.finish = flow.served
             flow.ends.clear()
@@ -165,17 +182,30 @@ class Fair:
 
 
 class Strict:
-    """Strict priority, first come first served within one. LOW may starve: use it knowingly."""
+    """Strict priority, first come first served within one. LOW may starve: use it knowingly.
+
+    State: the ``_cost`` of what waits, by priority.
+    """
+
+    def __init__(self) -> None:
+        self._cost = [0.0] * len(Priority)
 
     def enter(self, tenant: Hashable, priority: Priority, cost: float) -> float:
         """The priority itself; ties go by arrival."""
+        self._cost[priority] += cost
         return float(priority)
 
+    def ahead(self, tenant: Hashable, priority: Priority) -> float:
+        """Whatever is as urgent, or more."""
+        return sum(self._cost[: priority + 1])
+
     def granted(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
-        """Keeps no account."""
+        """It waits no longer."""
+        self._cost[priority] -= cost
 
     def left(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
-        """Keeps no account."""
+        """It waits no longer."""
+        self._cost[priority] -= cost
 
     def grew(self, tenant: Hashable, priority: Priority, more: float) -> None:
         """Keeps no account."""
