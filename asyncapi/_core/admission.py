@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncapi._core.call import Call
     from asyncapi._core.endpoint import Endpoint
 
-__all__ = ["BEHIND", "LOCKED", "Decision", "Wait", "decide"]
+__all__ = ["BEHIND", "LOCKED", "Decision", "Wait", "admit", "decide"]
 
 
 @final
@@ -39,6 +39,28 @@ Decision: TypeAlias = Lease | Wait | NotSentError
 
 BEHIND = Wait(math.inf, "queue")
 LOCKED = Wait(math.inf, "limit")
+
+
+def admit(endpoint: Endpoint, call: Call, now: float) -> Lease | Wait:
+    """A newcomer's lease, or what it has to wait for. What can't or may not be served is refused at
+    once; the message says when to come back.
+
+    Raises:
+        NotSentError: Refused; which subclass says why.
+    """
+    decision: Decision
+    if endpoint.closed:
+        decision = refusals.closed()
+    else:
+        decision = decide(endpoint, call, now, endpoint.pace is not None or not endpoint.queue.empty())
+        if type(decision) is Lease:
+            return decision
+        if type(decision) is Wait:
+            refusal = None if call.attempts else _no_place(endpoint, call, now)
+            if refusal is None:
+                return decision
+            decision = refusal
+    raise endpoint.refused(call, decision)
 
 
 def decide(endpoint: Endpoint, call: Call, now: float, behind: bool = False) -> Decision:
@@ -85,3 +107,19 @@ def _hindered(
     if call.deadline is not None and now + earliest >= call.deadline:
         return refusals.too_late(endpoint, call, now, earliest)
     return Wait(wait, "breaker" if breaker_s else "rate" if cool_s > 0.0 else "key")
+
+
+def _no_place(endpoint: Endpoint, call: Call, now: float) -> NotSentError | None:
+    """Why a newcomer that has to wait is not let in. Another attempt always is: it was admitted once."""
+    if endpoint.throughput.rate and endpoint.shed != "never":
+        hopeless = refusals.hopeless(endpoint, call, now)
+        if hopeless is not None:
+            return hopeless
+    if not endpoint.queue.full():
+        return None
+    priority = call.options.priority
+    last = endpoint.queue.last_below(priority)
+    if last is None:
+        return refusals.queue_full(endpoint)
+    endpoint.reject(last, endpoint.refused(last, refusals.evicted(endpoint, priority)))
+    return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from asyncapi._core import refusals
-from asyncapi._core.admission import Decision, Wait, decide
+from asyncapi._core.admission import Wait, admit
 from asyncapi._core.backoff import Backoff
 from asyncapi._core.batcher import Batcher
 from asyncapi._core.call import Call
@@ -169,7 +169,7 @@ class Endpoint:
         if not call.sequence:
             self._sequence += 1
             call.sequence = self._sequence
-        decision = self.admit(call, now)
+        decision = admit(self, call, now)
         if type(decision) is Lease:
             return decision
         waiter = self._enqueue(call, decision)
@@ -182,29 +182,6 @@ class Endpoint:
             elif call.waiting:
                 self.leave(call)
             raise
-
-    def admit(self, call: Call, now: float) -> Lease | Wait:
-        """A newcomer's lease, or what it has to wait for. What can't or may not be served is refused
-        at once; the message says when to come back.
-
-        Raises:
-            NotSentError: Refused; which subclass says why.
-        """
-        decision: Decision
-        if self.closed:
-            decision = refusals.closed()
-        else:
-            decision = decide(self, call, now, self.pace is not None or not self.queue.empty())
-            if type(decision) is Lease:
-                return decision
-            if type(decision) is Wait:
-                if call.attempts:
-                    return decision
-                hopeless = None if self.shed == "never" else refusals.hopeless(self, call, now)
-                if hopeless is None and (not self.queue.full() or self._evict(call.options.priority)):
-                    return decision
-                decision = hopeless or refusals.queue_full(self)
-        raise self.refused(call, decision)
 
     def grant(self, call: Call, now: float) -> Lease:
         """Take everything at once; every station has said that it may be taken."""
@@ -229,14 +206,6 @@ class Endpoint:
         if key.meter is not None and call.tokens is not None:
             lease.charge = key.meter.take(call.tokens, now)
         return lease
-
-    def _evict(self, priority: Priority) -> bool:
-        """Make room for a newcomer: the last of the least urgent below it goes. False if none is below."""
-        last = self.queue.last_below(priority)
-        if last is None:
-            return False
-        self.reject(last, self.refused(last, refusals.evicted(self, priority)))
-        return True
 
     def refused(self, call: Call, refusal: NotSentError) -> AsyncAPIError:
         """Tell that ``call`` is refused: what it ends with."""

@@ -92,7 +92,7 @@ def too_late(endpoint: Endpoint, call: Call, now: float, earliest: float) -> Dea
 def hopeless(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededError | None:
     """A newcomer's turn will come too late, by how fast those before it are served; None where it may do."""
     options = call.options
-    if call.deadline is None or not options.shed or not endpoint.throughput.rate:
+    if call.deadline is None or not options.shed:
         return None
     wait = endpoint.throughput.wait(endpoint.order.ahead(options.tenant, options.priority))
     if not wait or now + wait + endpoint.typical_s <= call.deadline:
