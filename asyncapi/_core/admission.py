@@ -111,9 +111,11 @@ def _hindered(
 
 def _no_place(endpoint: Endpoint, call: Call, now: float) -> NotSentError | None:
     """Why a newcomer that has to wait is not let in. Another attempt always is: it was admitted once."""
-    if endpoint.throughput.rate and endpoint.shed != "never":
-        hopeless = refusals.hopeless(endpoint, call, now)
-        if hopeless is not None:
+    rate = endpoint.throughput.rate
+    if rate and call.deadline is not None and endpoint.shed != "never":
+        # Seldom is there so much in line that it is worth asking how much of it goes first.
+        much = endpoint.order.cost > (call.deadline - now - endpoint.typical_s) * rate
+        if much and (hopeless := refusals.hopeless(endpoint, call, now)) is not None:
             return hopeless
     if not endpoint.queue.full():
         return None

@@ -25,30 +25,30 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
     calls costs no more each than cancelling 100.
 
     State: the heap (of the base class); the entries set ``_aside`` (they wait for a key of their
-    own and must not hold up the others); how many of both are ``_dead``; the ``_newcomers`` among them
-    by priority, oldest first. Calls that were admitted before and come back for another attempt are
-    none: the bound is for newcomers, and so is eviction.
+    own and must not hold up the others); how many of both are ``_live``; the ``_newcomers`` among them
+    by priority, oldest first, and how many there are (``_new``). Calls that were admitted before and
+    come back for another attempt are none: the bound is for newcomers, and so is eviction.
     """
 
     def __init__(self, bound: int) -> None:
         super().__init__()
         self.bound = bound
         self._aside: list[Entry] = []
-        self._dead = 0
+        self._live = 0
         self._newcomers: tuple[dict[int, Call], ...] = tuple({} for _ in Priority)
+        self._new = 0
 
     def _init(self, maxsize: int) -> None:
         self._queue: list[Entry] = []
 
     def qsize(self) -> int:
         """How many live calls wait."""
-        return len(self._queue) + len(self._aside) - self._dead
+        return self._live
 
     def empty(self) -> bool:
         """Whether no live call waits in line (beside those set aside)."""
         while self._queue and not self._queue[0][2].waiting:
             heapq.heappop(self._queue)
-            self._dead -= 1
         return not self._queue
 
     def head(self) -> Call:
@@ -57,20 +57,21 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
 
     def full(self) -> bool:
         """Whether a newcomer would be one too many."""
-        high, normal, low = self._newcomers
-        return len(high) + len(normal) + len(low) >= self.bound
+        return self._new >= self.bound
 
     def put_nowait(self, item: Entry) -> None:
         """Add a call. Whether there is room for a newcomer is asked before."""
         call = item[2]
         if not call.attempts:
             self._newcomers[call.options.priority][call.sequence] = call
+            self._new += 1
+        self._live += 1
         heapq.heappush(self._queue, item)
 
     def get_nowait(self) -> Entry:
         """The head, out of the queue."""
         item = heapq.heappop(self._queue)
-        self._admitted(item[2])
+        self._gone(item[2])
         return item
 
     def last_below(self, priority: Priority) -> Call | None:
@@ -92,13 +93,12 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
 
     def discard(self, call: Call) -> None:
         """A waiting call leaves at once. The caller has marked it as not waiting."""
-        self._dead += 1
-        self._admitted(call)
-        if self._dead > 64 and self._dead * 2 > len(self._queue):
+        self._gone(call)
+        dead = len(self._queue) + len(self._aside) - self._live
+        if dead > 64 and dead * 2 > len(self._queue):
             self.bring_back()
             self._queue[:] = [entry for entry in self._queue if entry[2].waiting]
             heapq.heapify(self._queue)
-            self._dead = 0
 
     def move(self, call: Call) -> None:
         """A waiting call got another tag: its entry goes to the place of that. Takes O(n), and is rare."""
@@ -109,17 +109,23 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
 
     def keep(self, call: Call, priority: Priority) -> None:
         """A waiting call is as urgent as ``priority`` from now on, when somebody has to make room."""
-        self._admitted(call)
         if not call.attempts:
+            for calls in self._newcomers:
+                calls.pop(call.sequence, None)
             self._newcomers[priority][call.sequence] = call
 
     def calls(self) -> Iterator[Call]:
         """The live calls, in no particular order."""
         return (entry[2] for entry in (*self._queue, *self._aside) if entry[2].waiting)
 
-    def _admitted(self, call: Call) -> None:
-        """It is no newcomer in the queue any more."""
-        if call.attempts or self._newcomers[call.options.priority].pop(call.sequence, None) is not None:
+    def _gone(self, call: Call) -> None:
+        """It waits no longer, and is no newcomer any more."""
+        self._live -= 1
+        if call.attempts:
             return
-        for calls in self._newcomers:  # its priority was another one when it came
-            calls.pop(call.sequence, None)
+        self._new -= 1
+        try:
+            del self._newcomers[call.options.priority][call.sequence]
+        except KeyError:  # it counts as more urgent than its flow
+            for calls in self._newcomers:
+                calls.pop(call.sequence, None)

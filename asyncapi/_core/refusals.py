@@ -23,6 +23,7 @@ import os
 A = float(os.environ.get("A", "1"))
 F = float(os.environ.get("F", "1"))
 __all__ = [
+    "SPARE",
     "circuit_open",
     "closed",
     "evicted",
@@ -92,7 +93,8 @@ def too_late(endpoint: Endpoint, call: Call, now: float, earliest: float) -> Dea
 def hopeless(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededError | None:
     """A newcomer's turn will come too late, by how fast those before it are served; None where it may do."""
     options = call.options
-    if call.deadline is None or not options.shed:
+    assert call.deadline is not None
+    if not options.shed:
         return None
     wait = endpoint.throughput.wait(endpoint.order.ahead(options.tenant, options.priority))
     if not wait or now + wait + endpoint.typical_s <= call.deadline:
@@ -103,9 +105,9 @@ def hopeless(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededErro
 def out_of_time(endpoint: Endpoint, call: Call, now: float) -> DeadlineExceededError | None:
     """The head has waited so long that it is hardly answered in time, and others wait who may be."""
     typical = endpoint.typical_s
-    if call.deadline is None or endpoint.queue.qsize() < 2:
+    if call.deadline is None or call.deadline - now >= SPARE * typical:
         return None
-    if call.deadline - now >= SPARE * typical or now - call.entered <= typical / 2:
+    if endpoint.queue.qsize() < 2 or now - call.entered <= typical / 2:
         return None
     return _no_answer(endpoint, call.deadline - now, 0.0)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncapi._core import refusals
 from asyncapi._core.admission import BEHIND, Wait, decide
 from asyncapi._core.lease import Lease
+from asyncapi._core.refusals import SPARE
 from asyncapi.errors import AsyncAPIError, NotSentError
 from asyncapi.policies.verdict import IGNORED
 from asyncapi.types.requests import Priority
@@ -49,15 +50,19 @@ class Worker:
         The head stays in the queue until it is granted, so that whatever happens meanwhile finds it there.
         """
         endpoint, queue = self._endpoint, self._endpoint.queue
-        sheds = endpoint.shed != "never"
+        overdue = endpoint.shed == "overdue"
         wake = math.inf  # when the first of those set aside may go
         while True:
-            if endpoint.semaphore.locked() or queue.empty():
+            nobody = queue.empty()
+            if nobody:
+                endpoint.throughput.paused()
+            if nobody or endpoint.semaphore.locked():
                 await self._sleep(wake - endpoint.clock())
                 wake = math.inf
                 continue
             call, now = queue.head(), endpoint.clock()
-            if sheds and self._let_go(call, now):
+            late = call.deadline is not None and call.deadline - now < SPARE * endpoint.typical_s
+            if (late or overdue) and self._let_go(call, now):
                 continue
             decision = decide(endpoint, call, now, endpoint.pace is not None and not endpoint.paced)
             if type(decision) is Lease:
@@ -88,7 +93,7 @@ class Worker:
         call.waiter = None
         waiter.set_result(lease)
         endpoint.order.granted(call.options.tenant, call.options.priority, call.tag, call.cost)
-        endpoint.throughput.granted(call.cost, now, endpoint.queue.qsize() > 0)
+        endpoint.throughput.granted(call.cost, now)
 
     def _let_go(self, call: Call, now: float) -> bool:
         """Whether the head is refused, for the good of those behind it."""
@@ -98,7 +103,7 @@ class Worker:
             waited = now - call.entered
             if endpoint.codel[call.options.priority].overdue(waited, now, endpoint.typical_s):
                 refusal = refusals.overdue(endpoint, waited)
-        if call.attempts or not call.options.shed:
+        if call.attempts or not call.options.shed or endpoint.shed == "never":
             return False
         refusal = refusal or refusals.out_of_time(endpoint, call, now)
         if refusal is None:

@@ -38,7 +38,9 @@ CLAIMS = 1000
 
 
 class Order(Protocol):
-    """Gives waiting calls their place in the queue."""
+    """Gives waiting calls their place in the queue. ``cost`` is that of all who wait."""
+
+    cost: float
 
     def enter(self, tenant: Hashable, priority: Priority, cost: float) -> float:
         """The start tag of a call that begins to wait; the smallest goes first."""
@@ -81,7 +83,7 @@ class Fair:
 
     State: the ``_tag`` served last; ``_virtual`` time, and the ``_step`` that it takes with the next one;
     per flow its finish tags; the ``_weight`` of all flows together; how many calls are ``_waiting``,
-    at what ``_cost``, in flows of what ``_backlog`` (their weights together).
+    at what ``cost``, in flows of what ``_backlog`` (their weights together).
     Flows that neither wait nor have much to lose are forgotten, so memory is bounded by what waits.
     """
 
@@ -89,7 +91,7 @@ class Fair:
         self._tenants: dict[Hashable, float] = dict(tenants.items()) if tenants else {}
         self._tag = self._virtual = 0.0
         self._step = 0.0
-        self._weight = self._backlog = self._cost = 0.0
+        self._weight = self._backlog = self.cost = 0.0
         self._flows: dict[tuple[Hashable, Priority], _Flow] = {}
         self._waiting = 0
         self._sweep_at = 64
@@ -112,14 +114,14 @@ class Fair:
             self._backlog += flow.weight
         flow.waiting += 1
         self._waiting += 1
-        self._cost += cost
+        self.cost += cost
         return start
 
     def ahead(self, tenant: Hashable, priority: Priority) -> float:
         """What is served before a newcomer's start tag, by the flows that wait: never more than all."""
         flow = self._flows.get((tenant, priority))
         start = self._tag if flow is None else flow.finish if flow.waiting else max(self._tag, flow.finish)
-        return min(self._cost, (start - self._tag) * self._backlog)
+        return min(self.cost, (start - self._tag) * self._backlog)
 
     def granted(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """Virtual time moves to the tag of the call being served, or by the share of the one before it."""
@@ -158,14 +160,14 @@ class Fair:
     def _one_less(self, flow: _Flow, cost: float) -> None:
         flow.waiting -= 1
         self._waiting -= 1
-        self._cost -= cost
+        self.cost -= cost
         if not flow.waiting:
             self._backlog -= flow.weight
         if not self._waiting:
             # Nothing waits: nobody is owed anything, and tags start again from zero, which also
             # keeps them small enough for exact arithmetic.
             self._flows.clear()
-            self._tag = self._virtual = self._step = self._weight = self._backlog = self._cost = 0.0
+            self._tag = self._virtual = self._step = self._weight = self._backlog = self.cost = 0.0
         elif not flow.waiting:
             flow.finish = flow.served
             flow.ends.clear()
@@ -184,28 +186,32 @@ class Fair:
 class Strict:
     """Strict priority, first come first served within one. LOW may starve: use it knowingly.
 
-    State: the ``_cost`` of what waits, by priority.
+    State: the ``cost`` of what waits, in all and by priority (``_costs``).
     """
 
     def __init__(self) -> None:
-        self._cost = [0.0] * len(Priority)
+        self.cost = 0.0
+        self._costs = [0.0] * len(Priority)
 
     def enter(self, tenant: Hashable, priority: Priority, cost: float) -> float:
         """The priority itself; ties go by arrival."""
-        self._cost[priority] += cost
+        self.cost += cost
+        self._costs[priority] += cost
         return float(priority)
 
     def ahead(self, tenant: Hashable, priority: Priority) -> float:
         """Whatever is as urgent, or more."""
-        return sum(self._cost[: priority + 1])
+        return sum(self._costs[: priority + 1])
 
     def granted(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """It waits no longer."""
-        self._cost[priority] -= cost
+        self.cost -= cost
+        self._costs[priority] -= cost
 
     def left(self, tenant: Hashable, priority: Priority, tag: float, cost: float) -> None:
         """It waits no longer."""
-        self._cost[priority] -= cost
+        self.cost -= cost
+        self._costs[priority] -= cost
 
     def grew(self, tenant: Hashable, priority: Priority, more: float) -> None:
         """Keeps no account."""

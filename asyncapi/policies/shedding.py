@@ -38,12 +38,11 @@ class Throughput:
         self._grants = 0
         self._cost = 0.0
 
-    def granted(self, cost: float, now: float, more: bool) -> None:
-        """A call that waited got its turn; whether ``more`` wait behind it."""
+    def granted(self, cost: float, now: float) -> None:
+        """A call that waited got its turn."""
         since = self._since
         if since is None:
-            if more:
-                self._since, self._grants, self._cost = now, 0, 0.0
+            self._since, self._grants, self._cost = now, 0, 0.0
             return
         self._grants += 1
         self._cost += cost
@@ -51,8 +50,10 @@ class Throughput:
             rate = self._cost / (now - since)
             self.rate += (rate - self.rate) * (NEW if self.rate else 1.0)
             self._since, self._grants, self._cost = now, 0, 0.0
-        if not more:
-            self._since = None  # a pause in arrivals is no slow service
+
+    def paused(self) -> None:
+        """Nobody waits: what follows is no slow service, but a pause in arrivals."""
+        self._since = None
 
     def wait(self, ahead: float) -> float:
         """Seconds until so much has been served, 0.0 while that can't be known."""

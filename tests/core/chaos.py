@@ -238,7 +238,7 @@ class World:
         assert queue.qsize() == len(calls)
         newcomers = [call for waiting in queue._newcomers for call in waiting.values()]
         assert {call.id for call in newcomers} == {call.id for call in calls if not call.attempts}
-        assert len(newcomers) <= queue.bound
+        assert len(newcomers) == queue._new <= queue.bound
         assert endpoint.breaker.probes <= endpoint.breaker.settings.probes
 
     async def recover(self) -> None:

@@ -14,7 +14,7 @@ PROPERTY = settings(deadline=None, derandomize=True, max_examples=100)
 def _served(throughput: Throughput, rate: float, seconds: float, start: float, cost: float = 1.0) -> float:
     now = start
     while now < start + seconds:
-        throughput.granted(cost, now, True)
+        throughput.granted(cost, now)
         now += cost / rate
     return now
 
@@ -23,9 +23,9 @@ def test_nothing_is_predicted_before_it_was_measured() -> None:
     """Nine grants, or half a second, are not enough to turn anybody away."""
     few, short = Throughput(), Throughput()
     for n in range(9):
-        few.granted(1.0, float(n), True)
+        few.granted(1.0, float(n))
     for n in range(100):
-        short.granted(1.0, n / 200, True)
+        short.granted(1.0, n / 200)
 
     assert few.wait(1e9) == short.wait(1e9) == 0.0
 
@@ -53,7 +53,8 @@ def test_a_pause_in_arrivals_is_no_slow_service() -> None:
     """The queue was empty for an hour."""
     throughput = Throughput()
     now = _served(throughput, 20.0, 5.0, 0.0)
-    throughput.granted(1.0, now, False)
+    throughput.granted(1.0, now)
+    throughput.paused()
     _served(throughput, 20.0, 5.0, now + 3600.0)
 
     assert throughput.wait(20.0) == pytest.approx(1.0, rel=0.1)
