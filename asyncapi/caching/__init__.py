@@ -8,6 +8,7 @@
     memory.py   a store in memory, bounded in bytes
     sqlite.py   a store in one file, shared by processes
     exact.py    the exact cache: keys, store and age together
+    patient.py  a store of one's own, waited for only so long
     opening.py  from settings to a cache
     guard.py    whether two texts may get the same answer, by their words
     reading.py  what the guard sees of a text

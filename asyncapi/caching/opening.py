@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from asyncapi.abc import Store
 from asyncapi.caching.exact import ExactCache
 from asyncapi.caching.memory import MEMORY_BYTES, MemoryStore
+from asyncapi.caching.patient import PatientStore
 from asyncapi.caching.rules import CACHEABLE
 from asyncapi.caching.sqlite import FILE_BYTES, SQLiteStore
 from asyncapi.config import Cache
@@ -41,4 +42,5 @@ def _store(settings: Cache) -> Store:
         case "sqlite":
             return SQLiteStore(settings.path, max_bytes=settings.max_bytes or FILE_BYTES)
     store: Store = settings.store
-    return store
+    own = type(store) in (MemoryStore, SQLiteStore)  # these never hang
+    return store if own else PatientStore(store, settings.patience)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from asyncapi.config.fields import Count, SecondsOrZero, check_fields, shown
+from asyncapi.config.fields import Count, Seconds, SecondsOrZero, check_fields, shown
 from asyncapi.config.semantic import Semantic
 from asyncapi.errors import ConfigError
 
@@ -33,6 +33,7 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``asyncapi.abc.Store``. ``max_bytes`` bounds the first two: 64 MiB in memory, 1 GiB on disk if
     nothing is said. ``ttl`` is how long an answer is good, in seconds, for all operations that are
     cached or by operation (the others stay at one day); 0 is not at all, infinity for ever.
+    ``patience`` is how long a store of your own may take, in seconds, before the call goes on without it.
     ``semantic`` finds answers by meaning, too.
     """
 
@@ -40,6 +41,7 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str = ""
     max_bytes: Count | None = None
     ttl: SecondsOrZero | _Ttl = DAY
+    patience: Seconds = 1.0
     semantic: Semantic | None = None
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from asyncapi.types.events import (
     BreakerChanged,
+    CacheFailed,
     CallFinished,
     DecodeFailed,
     Event,
@@ -33,6 +34,7 @@ _LOGGER.addHandler(logging.NullHandler())
 _LEVELS: dict[type[Event], int] = {
     CallFinished: logging.INFO,
     BreakerChanged: logging.WARNING,
+    CacheFailed: logging.WARNING,
     KeyParked: logging.WARNING,
     RouteEjected: logging.WARNING,
     DecodeFailed: logging.WARNING,

@@ -327,6 +327,13 @@ async def test_what_is_never_cached_goes_its_way() -> None:
         assert [(await client.models("openai")).cached for _ in range(2)] == [False, True]
 
 
+class Foreign:
+    """A store of the user's own, which is another one inside."""
+
+    def __init__(self, store: Store) -> None:
+        self.get, self.put, self.delete, self.aclose = store.get, store.put, store.delete, store.aclose
+
+
 class Broken(MemoryStore):
     """A store whose every method fails."""
 
@@ -349,6 +356,29 @@ async def test_a_store_that_fails_fails_no_call() -> None:
     assert [answer.cached for answer in answers] == [False, False]
     assert failures == len(recorder.of(CacheFailed)) == 4
     assert [context["message"] for context in told] == ["the cache's store failed; calls go on without it"]
+
+
+async def test_a_store_that_hangs_holds_up_no_call_for_long() -> None:
+    """Neither before the answer nor after it."""
+
+    class Hanging(Broken):
+        async def get(self, key: bytes, /) -> bytes | None:
+            await asyncio.sleep(1e6)
+            return None
+
+        async def put(self, key: bytes, value: bytes, ttl: float, /) -> None:
+            await asyncio.sleep(1e6)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    foreign: Store = Foreign(Hanging())
+    async with client_of(steady(), Cache(foreign, patience=0.5)) as client:
+        answer = await client.chat(MODEL, "x")
+        took = loop.time()
+        failures = client.statistics().cache.failures
+
+    assert (answer.text, failures) == ("fine", 2)
+    assert took == pytest.approx(0.5 + 0.2 + 0.5, abs=0.01)
 
 
 async def test_an_entry_that_can_not_be_read_is_a_miss() -> None:
