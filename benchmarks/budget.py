@@ -31,6 +31,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -120,10 +121,10 @@ class _Chunks:
         raise error
 
 
-def in_memory(limit: int) -> asyncapi.Client:
-    """A client with everything on, whose service is in memory."""
+def in_memory(limit: int, **settings: Any) -> asyncapi.Client:
+    """A client with everything on, whose service is in memory; ``settings`` for what is off by itself."""
     endpoint = asyncapi.Endpoint("openai", base_url="http://memory/v1", keys=(KEY,), limit=limit)
-    return asyncapi.Client([endpoint], transport=_Memory())
+    return asyncapi.Client([endpoint], transport=_Memory(), **settings)
 
 
 async def _call(client: asyncapi.Client) -> None:
@@ -141,29 +142,30 @@ async def _stream(client: asyncapi.Client) -> None:
     assert count >= CHUNKS - 2, count
 
 
-#: Shape to how it is done once, the endpoint's limit, and how many of the named thing that is.
-_SHAPES: dict[str, tuple[One, int, int]] = {
-    "call": (_call, 64, 1),
-    "queued_call": (_queued, 1, 10),
-    "streamed_chunk": (_stream, 64, CHUNKS),
+#: Shape to how it is done once, the client it is done with, and how many of the named thing that is.
+_SHAPES: dict[str, tuple[One, Callable[[], asyncapi.Client], int]] = {
+    "call": (_call, partial(in_memory, 64), 1),
+    "queued_call": (_queued, partial(in_memory, 1), 10),
+    "streamed_chunk": (_stream, partial(in_memory, 64), CHUNKS),
+    "cached_call": (_call, partial(in_memory, 64, cache=asyncapi.Cache()), 1),
 }
 
 
 def measured() -> dict[str, dict[str, float]]:
     """Shape to counts, each for one call or chunk."""
     found = {}
-    for name, (one, limit, each) in _SHAPES.items():
+    for name, (one, made, each) in _SHAPES.items():
         loop = Loop()
         try:
-            counts = loop.run_until_complete(_counted(loop, one, limit))
+            counts = loop.run_until_complete(_counted(loop, one, made))
         finally:
             loop.close()
         found[name] = {what: round(number / each, 2) for what, number in counts.items()}
     return found
 
 
-async def _counted(loop: Loop, one: One, limit: int) -> dict[str, float]:
-    async with in_memory(limit) as client:
+async def _counted(loop: Loop, one: One, made: Callable[[], asyncapi.Client]) -> dict[str, float]:
+    async with made() as client:
         for _ in range(50):
             await one(client)
         repeats = 20
@@ -274,8 +276,8 @@ def _instructions(shape: str) -> float | None:
 
 
 async def _repeat(shape: str, repeats: int) -> None:
-    one, limit, _ = _SHAPES[shape]
-    async with in_memory(limit) as client:
+    one, made, _ = _SHAPES[shape]
+    async with made() as client:
         for _ in range(repeats):
             await one(client)
 

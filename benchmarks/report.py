@@ -27,6 +27,8 @@ _COLUMNS = {
     "added_p50_ms": ("added p50 ms", ".2f"),
     "added_p99_ms": ("added p99 ms", ".2f"),
     "added_p99_most_ms": ("worst round's p99", ".2f"),
+    "p50_ms": ("p50 ms", ".3f"),
+    "p99_ms": ("p99 ms", ".3f"),
     "late_p50_ms": ("late p50 ms", ".1f"),
     "late_p99_ms": ("late p99 ms", ".1f"),
     "core": ("share of the core", ".0%"),

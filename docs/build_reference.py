@@ -19,7 +19,7 @@ import msgspec
 from describing import describe, first_line, markdown, named, page, table, value_text
 
 import asyncapi
-from asyncapi import abc, client, config, emulator, errors, integrations, jobs, objects, switches, testing
+from asyncapi import abc, caching, client, config, emulator, errors, integrations, jobs, objects, switches, testing
 from asyncapi._core.stages import STAGES
 from asyncapi.backends import OpenAIDialect, Quirks, get_backend, known_backends
 from asyncapi.config.environment import WORDS
@@ -406,6 +406,13 @@ def build() -> dict[Path, str]:
             *map(describe, named(abc)),
             *map(describe, named(wire)),
             *map(describe, [OpenAIDialect, Quirks]),
+        ),
+        "caching": page(
+            "Caching",
+            "Cache, single-flight and prices are settings of the [client](client.md#client): see "
+            "[the guide](../how-to/caching.md). What they counted is in [statistics](statistics.md).",
+            *map(describe, [config.Cache, config.Price, *named(caching)]),
+            describe(abc.Store),
         ),
         "jobs": page("Jobs", markdown(jobs.__doc__), *map(describe, named(jobs, "Mapper"))),
         "testing": page("Testing", markdown(testing.__doc__), *map(describe, doubles)),

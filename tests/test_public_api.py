@@ -17,6 +17,7 @@ MODULES = [
     "asyncapi",
     "asyncapi.abc",
     "asyncapi.backends",
+    "asyncapi.caching",
     "asyncapi.client",
     "asyncapi.config",
     "asyncapi.emulator",

@@ -47,6 +47,7 @@ SUITES = {
     "growth": "CPU of a call with many in flight",
     "embeddings": "Texts awaited one by one, micro-batched",
     "memory": "Resident memory over many calls",
+    "cache": "Asked before, or being asked: cache and single-flight",
     "imports": "CPU of a fresh interpreter that imports a package",
     "collector": "The cyclic garbage collector with many calls waiting",
     "rivals": "Other libraries, each beside bare aiohttp in its own process",
