@@ -19,7 +19,19 @@ import msgspec
 from describing import describe, first_line, markdown, named, page, table, value_text
 
 import asyncapi
-from asyncapi import abc, caching, client, config, emulator, errors, integrations, jobs, objects, switches, testing
+from asyncapi import (
+    abc,
+    caching,
+    client,
+    config,
+    emulator,
+    errors,
+    integrations,
+    jobs,
+    objects,
+    switches,
+    testing,
+)
 from asyncapi._core.stages import STAGES
 from asyncapi.backends import OpenAIDialect, Quirks, get_backend, known_backends
 from asyncapi.config.environment import WORDS

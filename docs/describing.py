@@ -196,6 +196,7 @@ def signature(name: str, function: Any) -> str:
             star = star or parameter.kind is parameter.VAR_POSITIONAL
             lines.append(f"    {parameter},")
         text = "\n".join([f"{name}(", *lines, ")" + (f" -> {returns}" if returns else "")])
+    text = re.sub(r"<(?:built-in )?function (\w+)(?: at 0x\w+)?>", r"\1", text)  # by name, not by address
     keyword = "async def " if inspect.iscoroutinefunction(function) else ""
     return f"```text\n{keyword}{text}\n```"
 

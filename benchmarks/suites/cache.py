@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import asyncapi
 from asyncapi.caching import SQLiteStore
-from asyncapi.types.messages import as_messages
-from benchmarks.adapters import KEY, MODEL, PROMPT
+from benchmarks.adapters import MODEL, PROMPT
 from benchmarks.budget import in_memory
 from benchmarks.measure import Contender, Row, compare, percentile
 from benchmarks.suites import Plan
@@ -52,7 +52,8 @@ async def run(plan: Plan) -> AsyncIterator[Row]:
             found = await compare(contenders, count, plan.rounds, "bare")
         for name, figures in found.items():
             yield Row("cache", "one after the other", name, figures)
-        yield Row("cache", "file", "time of the loop in one read", await _reads(folder, 2_000 * plan.scale))
+        async for row in _file(folder, 1_000 * plan.scale):
+            yield row
 
 
 async def _read(client: asyncapi.Client) -> None:
@@ -80,19 +81,49 @@ def _hundred(client: asyncapi.Client) -> Contender:
     return work
 
 
-async def _reads(folder: str, count: int) -> dict[str, float]:
-    """How long one read of an answer of 2 kB keeps the event loop, of 20,000 that are in the file."""
-    store = SQLiteStore(Path(folder) / "reads.db")
+async def _file(folder: str, count: int) -> AsyncIterator[Row]:
+    """Why reads are on the loop and writes are not: how long each takes, beside a hop to a thread."""
     many = 20_000
-    for number in range(many):
-        await store.put(number.to_bytes(32, "big"), bytes(2_000), 1e6)
+    async with _store(
+        Path(folder) / "reads.db", {n.to_bytes(32, "big"): bytes(2_000) for n in range(many)}
+    ) as one:
+        keys = [(n * 7919 % many).to_bytes(32, "big") for n in range(count)]
+        yield Row("cache", "file", "reading 2 kB, of 20,000", await _timed(lambda n: one.get(keys[n]), count))
+    async with _store(Path(folder) / "large.db", {b"large": bytes(1 << 20)}) as one:
+        yield Row("cache", "file", "reading 1 MiB", await _timed(lambda _: one.get(b"large"), count // 10))
+    hop = await _timed(lambda _: asyncio.to_thread(lambda: None), count)
+    yield Row("cache", "file", "a hop to a thread and back, idle", hop)
+    for size in (1, 100):
+        writing = _writing(SQLiteStore(Path(folder) / f"writes-{size}.db"), size)
+        figures = await _timed(writing, max(count // size // 5, 20))
+        yield Row("cache", "file", f"writing {size} of 2 kB in a transaction", figures)
+
+
+@contextlib.asynccontextmanager
+async def _store(path: Path, answers: Mapping[bytes, bytes]) -> AsyncIterator[SQLiteStore]:
+    store = SQLiteStore(path)
+    for key, value in answers.items():
+        await store.put(key, value, 1e6)
     await store.flush()
+    yield store
+    await store.aclose()
+
+
+def _writing(store: SQLiteStore, size: int) -> Callable[[int], Any]:
+    """Only the work of the thread, done here: what the loop would wait for if it did it itself."""
+
+    async def write(number: int) -> None:
+        keys = [(number * size + n).to_bytes(32, "big") for n in range(size)]
+        store._write({key: (bytes(2_000), 1e12) for key in keys})
+
+    return write
+
+
+async def _timed(one: Callable[[int], Any], count: int) -> dict[str, float]:
     gc.collect()
     took = []
     for number in range(count):
-        key = (number * 7919 % many).to_bytes(32, "big")
         started = time.perf_counter()
-        await store.get(key)
+        await one(number)
         took.append((time.perf_counter() - started) * 1e3)
-    await store.aclose()
     return {"p50_ms": statistics.median(took), "p99_ms": percentile(took, 0.99)}
