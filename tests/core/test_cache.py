@@ -398,7 +398,7 @@ async def test_an_answer_is_kept_before_anybody_has_it() -> None:
 
     class Slow(MemoryStore):
         async def put(self, key: bytes, value: bytes, ttl: float, /) -> None:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.5)
             await super().put(key, value, ttl)
 
     transport = steady()

@@ -228,6 +228,20 @@ async def test_each_keeps_its_own_deadline() -> None:
     assert len(transport.requests) == 1
 
 
+async def test_each_keeps_its_own_deadline_in_a_batch() -> None:
+    """The batch is under way for the patient one, too."""
+    transport = ScriptedTransport(lambda r: vectors(r, delay=5.0))
+    async with client_of(transport) as client:
+        hasty, patient = start(client.embed(MODEL, "7", timeout=1.0), client.embed(MODEL, "7", timeout=None))
+        error = await caught(ReadTimeoutError, hasty)
+        answer = await patient
+        assert_at_rest(client, transport)
+
+    assert "within 1.0 s" in str(error)
+    assert answer.vectors[0][0] == 7.0
+    assert len(transport.requests) == 1
+
+
 async def test_the_last_deadline_ends_the_flight() -> None:
     """It is counted as what it is, and the service is blamed if it had its time."""
     recorder = Recorder()
