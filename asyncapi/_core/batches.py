@@ -38,7 +38,7 @@ class Item:
 
     def enter_batch(self, batch: Call) -> None:
         """What the batch goes through from here, its member goes through."""
-        self.batch = batch
+        self.batch = self.call.batch = batch
         self.seen = batch.attempts
 
     def wait_over(self, now: float) -> None:

@@ -56,12 +56,15 @@ class Call:
     request), ``waiter`` (set while it waits in the queue; ``waiting`` says so), ``entered``, ``tag``,
     ``sequence`` and ``cost`` (its place there), ``tokens`` it is thought to use, ``attempts`` sent and
     ``ended``, ``failed`` attempts that count as tries, ``last_error``, the ``race`` with a copy while it may
-    have one, ``key`` used last,
+    have one, ``key`` used last, the ``batch`` that it travels in,
     ``queue_s`` waited in all, ``service_s`` and ``first_token_s`` of the last attempt.
     """
 
+    batch: Call  # unset outside of batches: so most calls pay nothing for it
+
     __slots__ = (
         "attempts",
+        "batch",
         "cost",
         "created",
         "deadline",
@@ -118,6 +121,12 @@ class Call:
         self.queue_s = 0.0
         self.service_s = 0.0
         self.first_token_s: float | None = None
+
+    @property
+    def outer(self) -> Call:
+        """The batch that it travels in, if it does; else the call itself."""
+        outer: Call = getattr(self, "batch", self)
+        return outer
 
     @property
     def choosy(self) -> bool:

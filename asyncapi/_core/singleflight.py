@@ -122,7 +122,7 @@ class Flight:
         """What one of those aboard ends with when only its own deadline passes."""
         if self.call is None:
             return DeadlineExceededError(f"nothing was sent within {total} s")
-        error = deadline_error(self.call, total).copy()
+        error = deadline_error(self.call.outer, total).copy()
         return self._stream.interrupted(error) if self._stream is not None and self.chunks else error
 
     def _wake(self) -> None:
@@ -227,7 +227,7 @@ def _finite(deadline: float | None) -> float | None:
 
 def _closed(flight: Flight) -> AsyncAPIError:
     """What those aboard get when the flight is cancelled from outside: the truth about what was sent."""
-    if flight.call is not None and flight.call.attempts:
+    if flight.call is not None and flight.call.outer.attempts:
         message = "the client was closed while the call was under way"
         return ConnectionLostError(message, sent=True, retryable=False)
     return ClientClosedError("the client was closed: nothing was sent")
