@@ -22,6 +22,7 @@ from asyncapi.errors import AsyncAPIError, ClientClosedError
 from asyncapi.policies.batching import STRATEGIES, AdaptiveWait, Sizes, Wait
 from asyncapi.types.requests import NativeRequest, Priority, Request
 from asyncapi.types.responses import NativeResponse, Response
+from asyncapi.types.wire import BatchLimit
 
 if TYPE_CHECKING:
     from asyncapi._core.endpoint import Endpoint
@@ -73,7 +74,7 @@ class Batcher:
         place = None if key is None else _company(call, key)
         items = [Item(call, piece, strategy) for piece in pieces]
         for item in items:
-            self._place(item, place)
+            self._place(item, place, limit)
         try:
             if len(items) == 1:
                 return await items[0].future
@@ -115,15 +116,13 @@ class Batcher:
 
     # --- gathering ----------------------------------------------------------------------------
 
-    def _place(self, item: Item, key: Hashable | None) -> None:
+    def _place(self, item: Item, key: Hashable | None, limit: BatchLimit) -> None:
         """Into the open group of its kind, if there is one with room, else into a new one."""
         if self._endpoint.closed:
             raise ClientClosedError("the client is closed: nothing was sent")
         if key is None:
             self._join(Group(None), item, "alone")
             return
-        request = item.request
-        limit = self.sizes.limit(request.operation, request.model)
         most, chars = min(self._settings.size, limit.items), _least(limit.chars, limit.bytes)
         group = self._open.get(key)
         if group is not None and (
@@ -132,14 +131,14 @@ class Batcher:
             self._go(group, "full")
             group = None
         if group is None:
-            group = Group(key)
+            group = Group(key, wait=self._wait(key))
             if item.size < most:
                 self._open[key] = group
         self._join(group, item, "full" if group.size + item.size >= most else "")
-        wait = self._wait(key)
-        wait.arrived(item.joined or 0.0)
+        assert group.wait is not None
+        group.wait.arrived(item.joined or 0.0)
         if group.task is None and group.timer is None:
-            self._hold(group, wait, most - group.size)
+            self._hold(group, group.wait, most - group.size)
 
     def _join(self, group: Group, item: Item, reason: str) -> None:
         fresh = not group.items

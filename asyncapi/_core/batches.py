@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from asyncapi._core.call import Call
 from asyncapi.errors import AsyncAPIError, ClientClosedError, ConnectionLostError
-from asyncapi.policies.batching import Batching
+from asyncapi.policies.batching import Batching, Wait
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
 
@@ -77,11 +77,12 @@ class Group:
     ``due``; ``task`` and ``call``; the ``reason`` for which it goes.
     """
 
-    __slots__ = ("call", "chars", "due", "items", "key", "reason", "size", "task", "timer", "wanted")
+    __slots__ = ("call", "chars", "due", "items", "key", "reason", "size", "task", "timer", "wait", "wanted")
 
-    def __init__(self, key: Hashable | None, reason: str = "idle") -> None:
+    def __init__(self, key: Hashable | None, reason: str = "idle", wait: Wait | None = None) -> None:
         self.key = key
         self.reason = reason
+        self.wait = wait  # knows how fast calls of its kind come
         self.items: list[Item] = []
         self.size = 0
         self.chars = 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncapi import Batch, ContextLengthError, EmbedResponse, InvalidRequestError
+from asyncapi import Batch, ContextLengthError, EmbedResponse, InvalidRequestError, Priority
 from asyncapi.testing import VirtualTime, virtual_time
 from asyncapi.testing.scripted import Reply, ScriptedTransport, reply
 from asyncapi.types.wire import Outgoing
@@ -175,6 +175,8 @@ class _Member:
     poisoned: bool
     cancelled_after: float | None
     starts: float
+    priority: Priority
+    tenant: str
 
 
 _members = st.lists(
@@ -184,6 +186,8 @@ _members = st.lists(
         poisoned=st.sampled_from([False, False, False, True]),
         cancelled_after=st.sampled_from([None, None, None, 0.0, 0.004, 0.02]),
         starts=st.sampled_from([0.0, 0.0, 0.001, 0.01, 0.03]),
+        priority=st.sampled_from(Priority),
+        tenant=st.sampled_from("ab"),
     ),
     min_size=1,
     max_size=20,
@@ -225,7 +229,8 @@ def test_any_mix_of_sizes_poison_and_cancellations_gives_each_its_own(
             async def enter(member: _Member) -> object:
                 await asyncio.sleep(member.starts)
                 texts = [str(text) for text in member.texts] + (["1000"] if member.poisoned else [])
-                return await one(asyncio.ensure_future(client.embed(MODEL, texts)), member)
+                call = client.embed(MODEL, texts, priority=member.priority, tenant=member.tenant)
+                return await one(asyncio.ensure_future(call), member)
 
             ends = await asyncio.gather(*map(enter, members))
             await asyncio.sleep(1.0)

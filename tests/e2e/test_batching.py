@@ -166,6 +166,38 @@ async def test_a_server_that_takes_two_megabytes_gets_no_more(emulator: Emulator
     assert emulator.counts().by_status.get(413, 0) == 0
 
 
+async def test_a_server_that_takes_less_than_its_row_says_is_learned(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gemini takes 100 texts, this one 16: nobody fails, and only the first batches are refused."""
+    monkeypatch.setattr("asyncapi.emulator.dialects.gemini.MOST_ITEMS", 16)
+    async with _client(emulator, "gemini", 100) as client:
+        model, refused = model_of("gemini", "embed"), []
+        for _ in range(3):
+            answers = await asyncio.gather(*(client.embed(model, str(n)) for n in range(96)))
+            assert len({tuple(answer.vectors[0]) for answer in answers}) == 96
+            refused.append(emulator.counts().by_status.get(400, 0))
+
+    assert refused[0] > 0
+    assert refused[1] == refused[2] <= refused[0] + 1
+
+
+async def test_a_server_that_takes_fewer_bytes_is_learned(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """413: the bytes of a request are halved until it goes through."""
+    monkeypatch.setattr("asyncapi.emulator.dialects.hf_tei.HFTEI.body_limit", 20_000)
+    async with _client(emulator, "hf_tei", 32) as client:
+        model, refused = model_of("hf_tei", "embed"), []
+        for _ in range(3):
+            answers = await asyncio.gather(*(client.embed(model, f"{n} " * 900) for n in range(32)))
+            assert len(answers) == 32
+            refused.append(emulator.counts().by_status.get(413, 0))
+
+    assert refused[0] > 0
+    assert refused[1] == refused[2]
+
+
 async def test_a_missing_model_is_not_taken_for_a_bad_item(emulator: Emulator) -> None:
     """Nothing is halved: every half would fail the same way."""
     async with _client(emulator, "openai", 32) as client:
