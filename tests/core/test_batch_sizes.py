@@ -194,7 +194,7 @@ _members = st.lists(
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(
     members=_members,
     size=st.integers(2, 12),
