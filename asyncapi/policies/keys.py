@@ -106,8 +106,9 @@ class KeyState:
             self.allowance.take(now)
 
     def headroom(self, now: float) -> float:
-        """The share of its requests that the service has left for it, 0 to 1; 1 if it says nothing."""
-        return 1.0 if self.allowance is None else self.allowance.share(now)
+        """The share of its requests and tokens that is left for it, 0 to 1; 1 if nothing is known."""
+        requests = 1.0 if self.allowance is None else self.allowance.share(now)
+        return requests if self.meter is None else min(requests, self.meter.share(now))
 
     def give_back(self) -> None:
         """The request never left."""
@@ -194,7 +195,7 @@ class KeyRing:
         return max(0.0, min(rests, default=0.0))
 
     def headroom(self, now: float) -> float:
-        """The share of their requests that the services have left for all keys together, 0 to 1."""
+        """The share of their requests and tokens that is left for all keys together, 0 to 1."""
         return sum(key.headroom(now) for key in self.keys) / len(self.keys) if self.keys else 0.0
 
     def take(

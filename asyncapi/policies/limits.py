@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, assert_never
 
 import msgspec
@@ -104,7 +105,8 @@ class Ramp:
 
     def __init__(self, under: Limit, since: float, in_flight: int = 0) -> None:
         self.under = under
-        self._since = self._cut_at = since
+        self._since = since
+        self._cut_at = -math.inf
         self._cap = max(1, under.value // 4) + in_flight
 
     @property
@@ -124,7 +126,7 @@ class Ramp:
         if ended.started < self._since:
             self._cap = max(1, self._cap - 1)
         elif ended.congested:
-            if ended.started >= self._cut_at:
+            if ended.started > self._cut_at:
                 self._cap, self._cut_at = max(1, self._cap // 2), ended.now
         elif ended.verdict is Verdict.OK:
             self._cap += 1

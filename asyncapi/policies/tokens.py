@@ -91,6 +91,11 @@ class TokenRate:
                     break
         return wait if wait > EPSILON_S else 0.0
 
+    def share(self, now: float) -> float:
+        """What is left of the last minute's limit, 0 to 1."""
+        self._forget(now)
+        return max(0.0, 1.0 - self._used / self.limit)
+
     def take(self, amount: int, now: float) -> _Entry:
         """Reserve, only after ``wait(amount, now)`` returned 0.0: the entry to correct later."""
         self._arrival = max(self._arrival, now) + amount * self._interval
@@ -166,6 +171,11 @@ class TokenMeter:
         for place, allowance in self._told.items():
             wait = max(wait, allowance.wait(now, tokens[place]))
         return wait
+
+    def share(self, now: float) -> float:
+        """What is left, 0 to 1, of the limit that has the least of it."""
+        shares = [rate.share(now) for _, rate in self._rates]
+        return min(shares + [allowance.share(now) for allowance in self._told.values()], default=1.0)
 
     def take(self, tokens: Tokens, now: float) -> Charge:
         """Reserve them in every limit, only after ``wait`` returned 0.0."""

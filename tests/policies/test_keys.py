@@ -15,7 +15,7 @@ from asyncapi.config import KeyStrategy
 from asyncapi.policies.keys import KeyRing, KeyState
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=100)
-STRATEGIES: tuple[KeyStrategy, ...] = ("round_robin", "least_loaded", "weighted")
+STRATEGIES: tuple[KeyStrategy, ...] = ("round_robin", "least_loaded", "weighted", "adaptive")
 
 
 def ring(
@@ -24,7 +24,9 @@ def ring(
     """A ring of keys with one-letter names; ``users`` maps a name to the user it is reserved for."""
     reserved = users or {}
     return KeyRing(
-        [KeyState(name, users=[reserved[name]] if name in reserved else []) for name in names], strategy
+        [KeyState(name, users=[reserved[name]] if name in reserved else []) for name in names],
+        strategy,
+        Random(1),
     )
 
 
@@ -395,3 +397,36 @@ class AnyKeys(RuleBasedStateMachine):
 
 AnyKeys.TestCase.settings = settings(deadline=None, derandomize=True, max_examples=60, stateful_step_count=40)
 TestAnyKeys = pytest.mark.slow(AnyKeys.TestCase)
+
+
+def test_a_sessions_key_depends_on_names_alone() -> None:
+    """The same in every process, in whatever order the keys are, and however often it is asked."""
+    forth, back = ring("abcd"), ring("dcba")
+    for session in ("x", "y", "a long session id"):
+        taken = set()
+        for keys in (forth, back, forth):
+            one = keys.take(0.0, None, None, session)
+            one.in_flight -= 1
+            taken.add(one.name)
+        assert len(taken) == 1
+
+
+def test_a_pinned_or_reserved_key_goes_before_a_session() -> None:
+    """A session chooses among the keys that its call may use."""
+    keys = ring("abc", users={"b": "bob"})
+
+    assert {keys.take(0.0, "a", None, str(i)).name for i in range(9)} == {"a"}
+    assert {keys.take(0.0, None, "bob", str(i)).name for i in range(9)} == {"b"}
+    assert "b" not in {keys.take(0.0, None, None, str(i)).name for i in range(9)}
+
+
+def test_the_adaptive_choice_spares_a_key_with_little_left() -> None:
+    """Headroom: what the service says is left of a key's requests."""
+    keys = ring("ab", "adaptive")
+    for one in keys.keys:
+        assert one.load is not None
+        one.load.observe(1.0, 0.0)
+    key(keys, "a").told(50, 1000, 60.0, 0, 0.0)
+    taken = [keys.take(0.0).name for _ in range(20)]
+
+    assert taken.count("b") >= 18

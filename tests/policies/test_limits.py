@@ -142,7 +142,10 @@ def test_a_congestion_halves_a_ramp_once() -> None:
     for _ in range(10):
         ramp.settle(ended(THROTTLED, congested=True, started=10.0, now=11.0))
     first = ramp.value
-    ramp.settle(ended(THROTTLED, congested=True, started=11.0, now=12.0))
+    # Granted in the very instant of the cut: it was under way with the others.
+    ramp.settle(ended(THROTTLED, congested=True, started=11.0, now=11.1))
+    assert ramp.value == first
+    ramp.settle(ended(THROTTLED, congested=True, started=11.5, now=12.0))
 
     assert (first, ramp.value) == (8, 4)
 

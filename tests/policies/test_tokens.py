@@ -299,3 +299,15 @@ def test_the_models_that_are_remembered_are_few() -> None:
 
     assert len(estimates._models) == MODELS
     assert estimates.tokens("mine", 100, 0).input > 900
+
+
+def test_what_is_left_is_the_least_of_all_limits() -> None:
+    """Of those that were set, and of what the service says; each comes back with time."""
+    meter = TokenMeter({"tokens": 1000.0, "output_tokens": 100.0})
+    assert meter.share(0.0) == 1.0
+    meter.take(Tokens(300, 250, 50), 0.0)
+    assert meter.share(0.0) == 0.5
+    meter.told("input_tokens", 100.0, 1000.0, None, 0.0)
+    assert meter.share(0.0) == pytest.approx(0.1)
+
+    assert meter.share(LONGEST_S) == 1.0

@@ -108,10 +108,6 @@ class Evidence:
         planned = self._calls.get(call)
         return planned is not None and planned.model in self.plan.routes
 
-    def hedged(self, call: str) -> int:
-        """How many further copies of it may be sent without a retry."""
-        return 0
-
     def seen_of(self, invariant: str) -> Iterator[tuple[float | None, str]]:
         """What of this invariant did not hold between two steps."""
         return ((at, what) for (name, what), at in self.seen.items() if name == invariant)

@@ -7,7 +7,22 @@ from __future__ import annotations
 import random
 from typing import Literal
 
-from asyncapi.config import AIMD, Batch, Breaker, Endpoint, Key, Retry, Route, Timeout
+import msgspec
+
+from asyncapi.config import (
+    AIMD,
+    Batch,
+    Breaker,
+    Endpoint,
+    Hedge,
+    Key,
+    KeyPool,
+    Outliers,
+    Retry,
+    Route,
+    Timeout,
+)
+from asyncapi.testing.simulation.plan import keys_of
 from asyncapi.testing.simulation.scenario import (
     Action,
     Bursty,
@@ -48,12 +63,15 @@ def random_scenario(seed: int) -> Scenario:
     names = ("main", "spare")[: rng.choice((1, 1, 1, 2))]
     duration = rng.choice((2.0, 10.0, 60.0, 300.0))
     endpoints = tuple(_endpoint(name, rng) for name in names)
+    # Drawn apart, so that what was drawn before they were there is drawn as before.
+    apart = random.Random(f"scenario/{seed}/learning")
+    endpoints = tuple(_learning(endpoint, apart) for endpoint in endpoints)
     routed = len(names) == 2
     return Scenario(
         name=f"random-{seed}",
         endpoints=endpoints,
         services={str(e.name): _service(e, rng) for e in endpoints},
-        routes={"both": Route(tuple(f"{name}:m" for name in names))} if routed else {},
+        routes={"both": _route(names, apart)} if routed else {},
         loads=tuple(_load(names, duration, rng) for _ in range(rng.choice((1, 1, 2, 3)))),
         faults=tuple(_fault(names, duration, rng) for _ in range(rng.choice((0, 1, 2, 4, 6)))),
         actions=_actions(endpoints, duration, rng),
@@ -97,6 +115,29 @@ def _endpoint(name: str, rng: random.Random) -> Endpoint:
             total=60.0, first_byte=rng.choice((None, None, 2.0)), idle=rng.choice((None, 0.5, 5.0))
         ),
         requests_per_second=pace,
+    )
+
+
+def _hedge(rng: random.Random) -> Hedge | None:
+    if rng.random() < 0.6:
+        return None
+    after: Literal["p50", "p90"] | float = rng.choice(("p50", "p90", 0.02, 0.2, 1.0))
+    return Hedge(after=after, budget=rng.choice((0.02, 0.2, 1.0)), minimum=5, least=0.01)
+
+
+def _learning(endpoint: Endpoint, rng: random.Random) -> Endpoint:
+    keys, strategy = endpoint.keys, rng.choice(("round_robin", "round_robin", "adaptive", "least_loaded"))
+    assert isinstance(keys, tuple)
+    pool = KeyPool(keys, strategy)  # type: ignore[arg-type]
+    return msgspec.structs.replace(endpoint, keys=pool, hedge=_hedge(rng))
+
+
+def _route(names: tuple[str, ...], rng: random.Random) -> Route:
+    return Route(
+        tuple(f"{name}:m" for name in names),
+        strategy=rng.choice(("in_order", "in_order", "least_loaded", "adaptive")),
+        outliers=rng.choice((None, Outliers(consecutive=2, interval=5.0, minimum=4, base=2.0, maximum=8.0))),
+        hedge=_hedge(rng),
     )
 
 
@@ -160,7 +201,7 @@ def _actions(endpoints: tuple[Endpoint, ...], duration: float, rng: random.Rando
     for _ in range(rng.choice((0, 0, 2, 6))):
         endpoint = rng.choice(endpoints)
         kind = rng.choice(_KEY_CHANGES)
-        key = rng.choice(_LETTERS[: len(endpoint.keys or ())])  # type: ignore[arg-type]
+        key = rng.choice(_LETTERS[: len(keys_of(endpoint))])
         actions.append(Action(at=rng.random() * duration, kind=kind, endpoint=str(endpoint.name), key=key))
     if rng.random() < 0.1:
         actions.append(Action(at=rng.random() * duration, kind="close"))

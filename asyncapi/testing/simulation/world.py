@@ -147,6 +147,10 @@ class World:
             "request_id": name,
             "on_open": planned.on_open,
         }
+        if planned.number % 3:
+            options["idempotent"] = True
+        if planned.number % 5 == 0:
+            options["session"] = planned.tenant or "one"
         if planned.key is not None:
             options["key"] = planned.key
         try:

@@ -19,7 +19,7 @@ from asyncapi.testing.simulation.history import (
     RequestArrived,
     RequestEnded,
 )
-from asyncapi.types.events import RetryScheduled, RouteMoved, TransportSent, VerdictGiven
+from asyncapi.types.events import HedgeSent, RetryScheduled, RouteMoved, TransportSent, VerdictGiven
 
 __all__ = ["INVARIANTS"]
 
@@ -102,28 +102,35 @@ def every_request_is_judged(evidence: Evidence) -> Iterator[tuple[float | None, 
 
 
 def nothing_is_sent_twice(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
-    """A call is sent again only after it was said that it would be retried, or moves on its route."""
+    """A call is sent again only as it was said: as a retry, a copy, or to its route's next target."""
     sent: Counter[tuple[str, str]] = Counter()
     again: Counter[tuple[str, str]] = Counter()
     for at, what in evidence.history:
         if isinstance(what, TransportSent) and evidence.kind(what.request_id) != "embed":
             place = (what.endpoint, what.request_id)
             sent[place] += 1
-            if sent[place] > 1 + again[place] + evidence.hedged(what.request_id):
+            if sent[place] > 1 + again[place]:
                 yield at, f"{what.request_id} was sent {sent[place]} times, after {again[place]} retries"
         elif isinstance(what, RetryScheduled):
             again[what.endpoint, what.request_id] += 1
+        elif isinstance(what, HedgeSent):
+            again[what.to, what.request_id] += 1
         elif isinstance(what, RouteMoved):  # also back to a target that only rested
             place = (what.to.partition(":")[0], what.request_id)
             again[place] += bool(sent[place])
 
 
 def attempts_are_bounded(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
-    """No call is tried more often than ``Retry.attempts`` says, moves to another key aside."""
+    """No call is tried more often than ``Retry.attempts`` says, moves to another key and copies aside."""
     moves: Counter[tuple[str, str]] = Counter()
     for at, what in evidence.history:
         if isinstance(what, RetryScheduled) and what.error in _MOVES:
             moves[what.endpoint, what.request_id] += 1
+        elif isinstance(what, HedgeSent):
+            # A copy has the next number; elsewhere it is the first all the same.
+            moves[what.endpoint, what.request_id] += 1
+            if what.to != what.endpoint:
+                moves[what.to, what.request_id] += what.attempt - 1
         elif isinstance(what, TransportSent):
             most = evidence.settings[what.endpoint].retry.attempts
             if what.attempt - moves[what.endpoint, what.request_id] > most:
