@@ -9,11 +9,14 @@ from typing import TypeAlias
 import msgspec
 
 from asyncapi._core.tasks import Tasks
-from asyncapi.errors import AsyncAPIError
+from asyncapi.errors import AsyncAPIError, QueueFullError
 from asyncapi.types.requests import Request
 from asyncapi.types.responses import Response
 
 __all__ = ["Done", "Source", "map_calls"]
+
+#: How long a request that found no place stays away when nothing is known of the queue, and at most (s).
+ASK_AGAIN_S, LONGEST_S = 1.0, 30.0
 
 Source: TypeAlias = Iterable[Request] | AsyncIterable[Request]
 
@@ -71,7 +74,8 @@ async def map_calls(
 
     async def one(index: int, request: Request, place: asyncio.Semaphore) -> None:
         try:
-            results.put_nowait(Done(index=index, request=request, response=await perform(request)))
+            response = await _admitted(perform, request)
+            results.put_nowait(Done(index=index, request=request, response=response))
         except AsyncAPIError as error:
             results.put_nowait(Done(index=index, request=request, error=error))
         finally:
@@ -100,6 +104,17 @@ async def map_calls(
             gate.leave()
     finally:
         await tasks.aclose()
+
+
+async def _admitted(perform: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Ask again when the queue is full: others filled it, or took this one's place. That is no result."""
+    while True:
+        try:
+            return await perform(request)
+        except QueueFullError as error:
+            if error.attempts:
+                raise
+            await asyncio.sleep(min(error.retry_after or ASK_AGAIN_S, LONGEST_S))
 
 
 async def _each(source: Source) -> AsyncIterator[Request]:

@@ -18,6 +18,7 @@ from asyncapi.errors import (
 )
 from asyncapi.policies.keys import EXHAUSTED_S, REVOKED_S, KeyState
 from asyncapi.policies.limits import Ended
+from asyncapi.policies.retry import LONGEST_WAIT_S
 from asyncapi.policies.verdict import IGNORED, Judgement, KeyAction, RetryRule, Verdict, judge
 from asyncapi.types.events import DecodeFailed, KeyCooled, KeyParked, RetryScheduled
 
@@ -139,7 +140,10 @@ def _next_delay(call: Call, error: AsyncAPIError, judgement: Judgement, now: flo
             return None  # that was the last key
     else:
         call.failed += 1
-    delay = endpoint.retry.delay(max(call.failed, 1), error, judgement)
+    other_key_s = math.inf
+    if judgement.retry is RetryRule.KEY and (error.retry_after or 0.0) > LONGEST_WAIT_S:
+        other_key_s = endpoint.keys.wait(now, call.options.key, call.options.user)
+    delay = endpoint.retry.delay(max(call.failed, 1), error, judgement, other_key_s)
     if delay is None:
         return None
     if call.deadline is not None and now + delay >= call.deadline:

@@ -145,7 +145,7 @@ class _Run:
 
     async def _one_pass(self, *, first: bool) -> None:
         settings, source = self._settings, self._items(first=first)
-        options: CallOptions = {"priority": settings.priority, "on_open": "wait", "shed": False}
+        options: CallOptions = {"priority": settings.priority, "on_open": "wait"}
         if settings.timeout is not None:
             options["timeout"] = settings.timeout
         async with self._stop.watch(settings.grace), contextlib.aclosing(source):

@@ -6,6 +6,7 @@ Finagle ``RetryBudget`` (a budget instead of a count, so that retries can't mult
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from asyncapi.config import Retry
@@ -62,7 +63,9 @@ class RetryPolicy:
         self.settings = settings
         self._random = random
 
-    def delay(self, failed: int, error: AsyncAPIError, judgement: Judgement) -> float | None:
+    def delay(
+        self, failed: int, error: AsyncAPIError, judgement: Judgement, other_key_s: float = math.inf
+    ) -> float | None:
         """Seconds to wait before the next attempt, or None to give up.
 
         A delay that the server asked for is kept, with up to a tenth more so that callers spread;
@@ -73,6 +76,8 @@ class RetryPolicy:
             failed: How many attempts have failed, 1 or more.
             error: What the last attempt raised.
             judgement: What that means.
+            other_key_s: Seconds until any key may go. A throttled key may rest for longer than is waited
+                for: the call goes on with another one, if that is ready sooner.
 
         Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
@@ -84,6 +89,8 @@ class RetryPolicy:
         if failed >= self.settings.attempts:
             return None
         asked = error.retry_after
+        if rule is RetryRule.KEY and other_key_s <= LONGEST_WAIT_S:
+            return 0.0
         if asked is not None and asked > LONGEST_WAIT_S:
             return None
         if rule is RetryRule.KEY:

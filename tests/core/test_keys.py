@@ -407,3 +407,32 @@ async def test_a_parked_key_that_is_back_lets_the_queue_go_on() -> None:
 
     assert isinstance(answered, ChatResponse)
     assert transport.requests[-1].time == pytest.approx(300.0, abs=0.1)
+
+
+async def test_a_key_that_rests_for_hours_does_not_end_the_call_while_another_is_free(
+    virtual_clock: VirtualTime,
+) -> None:
+    """More than an hour is not waited for; the other key need not be waited for at all."""
+
+    def answer(request: Outgoing) -> Step:
+        return reply(status=429, retry_after=7200) if key_of(request) == "sk-a" else reply("fine")
+
+    transport = ScriptedTransport(answer)
+    async with client_of(transport, keys=[A, B], timeout=Timeout(total=None)) as client:
+        assert (await client.chat(MODEL, "x")).text == "fine"
+        assert virtual_clock.elapsed < 1.0
+        error = await caught(RateLimitError, client.chat(MODEL, "x", key="a", timeout=None))
+
+    assert error.retry_after == 7200
+
+
+async def test_when_all_keys_rest_for_hours_the_call_ends_with_what_the_service_said(
+    virtual_clock: VirtualTime,
+) -> None:
+    """Nobody is kept for two hours."""
+    transport = ScriptedTransport(default=reply(status=429, retry_after=7200))
+    async with client_of(transport, keys=[A, B], timeout=Timeout(total=None)) as client:
+        error = await caught(RateLimitError, client.chat(MODEL, "x"))
+
+    assert (error.attempts, error.retry_after) == (2, 7200)
+    assert virtual_clock.elapsed < 1.0

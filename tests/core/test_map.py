@@ -17,6 +17,7 @@ from asyncapi import (
     Key,
     Message,
     NotFoundError,
+    Priority,
     Retry,
     Text,
     UnknownModelError,
@@ -24,7 +25,17 @@ from asyncapi import (
 from asyncapi.testing import VirtualTime
 from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply
 from asyncapi.types.wire import Outgoing
-from tests.core.worlds import MODEL, assert_at_rest, caught, client_of, steady, text_of, turns
+from tests.core.worlds import (
+    MODEL,
+    assert_at_rest,
+    caught,
+    client_of,
+    outcomes,
+    spread_calls,
+    steady,
+    text_of,
+    turns,
+)
 
 pytestmark = pytest.mark.virtual_time
 
@@ -235,3 +246,24 @@ async def test_closing_the_client_ends_the_map_with_errors_as_results() -> None:
     kinds = [type(done.error).__name__ for done in results]
     assert kinds.count("ReadTimeoutError") == 2
     assert kinds.count(ClientClosedError.__name__) == 8
+
+
+async def test_a_map_of_low_calls_survives_urgent_ones_that_take_its_places() -> None:
+    """Evicted from a full queue, a request asks again: being in nobody's way is no result."""
+    transport = steady(delay=0.1)
+    async with client_of(transport, limit=2, queue_size=10) as client:
+        over = False
+
+        async def urgently() -> None:
+            while not over:
+                await outcomes(spread_calls(client, 8, priority=Priority.HIGH))
+
+        flood = asyncio.ensure_future(urgently())
+        requests = [_ask(n) for n in range(30)]
+        done = [one async for one in client.map(requests, priority=Priority.LOW, timeout=None)]
+        over = True
+        await flood
+
+        assert {type(one.response) for one in done} == {ChatResponse}
+        assert len(done) == 30
+        assert_at_rest(client, transport)

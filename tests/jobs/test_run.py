@@ -77,12 +77,7 @@ async def test_every_row_gets_its_line(case: Case) -> None:
         number = int(line["custom_id"].removeprefix("request-")) - 1
         assert line["response"]["body"]["choices"][0]["message"]["content"] == f"q{number}"[::-1]
     assert client.peak == 7
-    assert client.options == {
-        "priority": Priority.LOW,
-        "on_open": "wait",
-        "shed": False,
-        "timeout": 9.0,
-    }
+    assert client.options == {"priority": Priority.LOW, "on_open": "wait", "timeout": 9.0}
     assert (summary.rows, summary.sent, summary.succeeded, summary.remaining) == (50, 50, 50, 0)
     assert (summary.input_tokens, summary.output_tokens) == (150, 100)
     assert summary.latency_p50_s == pytest.approx(0.01, rel=0.05)
