@@ -12,7 +12,6 @@ __all__ = [
     "LoadHeader",
     "Outgoing",
     "RateHeaders",
-    "RateLimit",
     "Service",
     "TokenHeaders",
     "WireRequest",
@@ -49,20 +48,6 @@ class WireResponse(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply's headers say of one limit. None where they are silent.
-
-    ``dimension`` is "requests", "tokens", "input_tokens" or "output_tokens"; the window and the
-    time until the limit is full again are in seconds.
-    """
-
-    dimension: str
-    limit: int | None = None
-    remaining: int | None = None
-    reset_s: float | None = None
-    window_s: float | None = None
 
 
 class BatchLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""When to come back, and what is left: Retry-After and all its dialects.
+"""When to come back: Retry-After and all its dialects.
 
 Delays come as seconds, milliseconds, HTTP dates, RFC 3339 times, Go durations ("2m59.56s"),
 protobuf durations ("45.8s"), Unix times, and prose ("try again in 7.66s"). What can't be read is
@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from asyncapi.types.wire import RateLimit
-
-__all__ = ["delay", "duration", "limits", "lowered", "retry_after"]
+__all__ = ["delay", "duration", "lowered", "retry_after"]
 
 _SECONDS = {
     "ns": 1e-9,
@@ -124,45 +122,6 @@ def retry_after(
     return _spoken(message) if seconds is None else seconds
 
 
-def limits(
-    headers: Mapping[str, str], windows: Mapping[str, float] | None = None, *, now: float | None = None
-) -> tuple[RateLimit, ...]:
-    """The limits that a reply's headers report, from ``x-ratelimit-*`` and ``anthropic-ratelimit-*``.
-
-    Args:
-        headers: The reply's headers.
-        windows: Seconds of each dimension's window, which no header says ("requests" are a day's at
-            Groq and a minute's at OpenAI).
-        now: As for ``retry_after``.
-    """
-    return tuple(_limits(lowered(headers), windows or {}, now))
-
-
-def _limits(names: dict[str, str], windows: Mapping[str, float], now: float | None) -> list[RateLimit]:
-    found = []
-    clock: float | None = None
-    for dimension in _DIMENSIONS:
-        limit, remaining, reset = (
-            names.get(f"x-ratelimit-{what}-{dimension}", names.get(f"anthropic-ratelimit-{dimension}-{what}"))
-            for what in ("limit", "remaining", "reset")
-        )
-        if limit is None and remaining is None:
-            continue
-        if reset is not None and clock is None:
-            clock = _now(names, now)
-        name = dimension.replace("-", "_")
-        found.append(
-            RateLimit(
-                dimension=name,
-                limit=_count(limit),
-                remaining=_count(remaining),
-                reset_s=None if reset is None or clock is None else delay(reset, clock),
-                window_s=windows.get(name),
-            )
-        )
-    return found
-
-
 def _now(names: Mapping[str, str], now: float | None) -> float:
     date = _date(names["date"]) if "date" in names else None
     if date is not None:
@@ -211,7 +170,15 @@ def _retry_info(body: Any) -> float | None:
 
 
 def _exhausted(names: dict[str, str], now: float) -> float | None:
-    resets = [limit.reset_s for limit in _limits(names, {}, now) if limit.remaining == 0]
+    """Seconds until the last of the limits that are used up is back."""
+    resets = []
+    for dimension in _DIMENSIONS:
+        remaining, reset = (
+            names.get(f"x-ratelimit-{what}-{dimension}", names.get(f"anthropic-ratelimit-{dimension}-{what}"))
+            for what in ("remaining", "reset")
+        )
+        if reset is not None and _count(remaining) == 0:
+            resets.append(delay(reset, now))
     return max((reset for reset in resets if reset is not None), default=None)
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncapi.types.wire import RateLimit
-from asyncapi.wire.ratelimit import delay, duration, limits, retry_after
+from asyncapi.wire.ratelimit import delay, duration, retry_after
 
 NOW = 1795402000.0  # 2026-11-23 02:46:40 UTC
 DATE = {"date": "Mon, 23 Nov 2026 02:46:40 GMT"}
@@ -116,32 +115,33 @@ def test_any_text_gives_a_finite_delay_or_none(value: str, message: str) -> None
         assert found is None or (math.isfinite(found) and found >= 0)
 
 
-def test_limits_of_openai_and_groq_are_read_with_their_windows() -> None:
-    """The windows are the service's: no header says them."""
-    headers = {
-        "X-RateLimit-Limit-Requests": "14400",
-        "x-ratelimit-remaining-requests": "14399",
-        "x-ratelimit-reset-requests": "2m59.56s",
-        "x-ratelimit-limit-tokens": "6000",
-        "x-ratelimit-remaining-tokens": "many",
-    }
-
-    assert limits(headers, {"requests": 86400.0, "tokens": 60.0}, now=NOW) == (
-        RateLimit(dimension="requests", limit=14400, remaining=14399, reset_s=179.56, window_s=86400.0),
-        RateLimit(dimension="tokens", limit=6000, window_s=60.0),
-    )
-
-
-def test_limits_of_anthropic_are_read_against_the_replys_date() -> None:
-    """Resets are absolute there; the reply's own clock is the one that counts."""
-    headers = {
-        **DATE,
-        "anthropic-ratelimit-input-tokens-limit": "40000",
-        "anthropic-ratelimit-input-tokens-remaining": "39000",
-        "anthropic-ratelimit-input-tokens-reset": "2026-11-23T02:46:55Z",
-    }
-
-    assert limits(headers, now=0.0) == (
-        RateLimit(dimension="input_tokens", limit=40000, remaining=39000, reset_s=15.0),
-    )
-    assert limits({}) == ()
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-RateLimit-Remaining-Requests": "0", "X-RateLimit-Reset-Requests": "2m59.56s"}, 179.56),
+        ({"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "2m59.56s"}, None),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "7.66s",
+            },
+            7.66,
+        ),
+        ({"x-ratelimit-remaining-tokens": "none", "x-ratelimit-reset-tokens": "7.66s"}, None),
+        (
+            {
+                "date": "Thu, 21 Aug 2025 12:40:45 GMT",
+                "anthropic-ratelimit-input-tokens-remaining": "0",
+                "anthropic-ratelimit-input-tokens-reset": "2025-08-21T12:41:00Z",
+            },
+            15.0,
+        ),
+    ],
+)
+def test_limits_that_are_used_up_say_when_to_come_back(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    """The last of them; those of Anthropic are read against the reply's date."""
+    assert retry_after(headers, now=NOW) == (seconds if seconds is None else pytest.approx(seconds))
