@@ -297,6 +297,7 @@ def write(text: str, drawn: dict[str, str]) -> None:
     for name, picture in drawn.items():
         (FOLDER / name).write_text(picture)
     about = machine("python -m benchmarks.batching --sockets --write", "asyncio")
+    about["load at the end"] = about.pop("load at the start")
     facts = "\n".join(f"- {key}: {value}" for key, value in about.items() if "server of" not in key)
     (FOLDER / "batching.md").write_text(_PAGE.format(facts=facts, tables=text))
 
@@ -317,8 +318,8 @@ otherwise. A window holds every batch so long, whatever comes.
 ![Latency over the load](batching-latency.svg)
 
 Virtual time is exact: the same numbers on any machine, however busy. Over sockets the service is an emulator
-in a process of its own, and what the machine does meanwhile is in the numbers: the two ways take turns, a
-thousand calls at a time, and shown are the medians of the rounds.
+in a process of its own, and what the machine does meanwhile is in the numbers (its load is below): the two
+ways take turns, a thousand calls at a time, and shown are the medians of the rounds.
 
 {tables}
 ## Made by
