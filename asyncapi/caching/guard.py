@@ -54,19 +54,16 @@ def doubt(asked: str, cached: str) -> str:
         ("question", one.asks, other.asks),
         ("tense", one.voice, other.voice),
         ("person", one.subjects, other.subjects),
+        ("person", one.persons, other.persons),
     ):
         if left != right:
             return what
-    return "person" if _others(one, other) else _words(one, other)
-
-
-def _others(one: Reading, other: Reading) -> bool:
-    """Whether they speak of different people: each of one the other does not, or in another order."""
-    left, right = one.persons, other.persons
-    common = set(left) & set(right)
-    if (set(left) - common and set(right) - common) or (set(left) ^ set(right)) - {"i", "you"}:
-        return True
-    return [p for p in left if p in common] != [p for p in right if p in common]
+    if (one.own - other.own) * (one.any - other.any) < 0:
+        return "person"  # "my refund" is there already, "a refund" is not
+    links, others = Counter(one.links), Counter(other.links)
+    if links - others and others - links:
+        return "wording"  # "to my card", "for my card"
+    return _words(one, other)
 
 
 def _words(one: Reading, other: Reading) -> str:

@@ -18,6 +18,7 @@ from asyncapi.caching.words import (
     EMPTY,
     FUNCTION,
     IRREGULAR,
+    LINKS,
     MEASURES,
     NUMBERS,
     OPENINGS,
@@ -27,6 +28,7 @@ from asyncapi.caching.words import (
     PHRASES,
     QUESTIONS,
     SPELLINGS,
+    STRANDED,
     SYNONYMS,
 )
 
@@ -39,9 +41,10 @@ class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     ``numbers`` are values, of digits and of words; ``signs`` operators; ``names`` what is written like an
     identifier, or like an acronym that is also a common word ("US", "IT"). ``content`` are the words that
     say something, numbers among them, each in one spelling. ``asks`` is what kind of answer is wanted,
-    ``subjects`` the pronouns who do something, ``persons`` all who are spoken of, ``voice`` whether in the
-    past and in the passive. ``code`` is a text that looks like a program, ``foreign`` one in other letters
-    than Latin ones.
+    ``subjects`` the pronouns who do something, ``persons`` who is spoken of beside the one who speaks,
+    ``own`` how often it says "my", ``any`` how often "a", ``links`` its prepositions, ``voice`` whether in
+    the past and in the passive. ``code`` is a text that looks like a program, ``foreign`` one in other
+    letters than Latin ones.
     """
 
     numbers: tuple[str, ...]
@@ -51,6 +54,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     asks: tuple[str, ...]
     subjects: tuple[str, ...]
     persons: tuple[str, ...]
+    own: int
+    any: int
+    links: tuple[str, ...]
     voice: tuple[bool, bool]
     code: bool
     foreign: bool
@@ -99,7 +105,10 @@ def read(text: str) -> Reading:
         content=_content(words, said),
         asks=_asks(words),
         subjects=_subjects(words),
-        persons=tuple(dict.fromkeys(PERSONS[word] for word in words if word in PERSONS)),
+        persons=tuple(person for word in words if (person := PERSONS.get(word, "i")) != "i"),
+        own=sum(word in ("my", "our") for word in words),
+        any=sum(word in ("a", "an") for word in words),
+        links=tuple(sorted(LINKS[word] for word in words if word in LINKS)),
         voice=(any(word in PAST for word in words), _passive(words)),
         code=_CODE.search(text) is not None,
         foreign=any(c.isalpha() and c > "\u024f" and not "\u1e00" <= c <= "\u1eff" for c in text),
@@ -172,7 +181,8 @@ _STANDS = {base(word): base(first) for word, first in SYNONYMS.items()}
 
 
 def _content(words: list[str], said: list[str]) -> tuple[str, ...]:
-    found = []
+    found: list[str] = []
+    did = False  # the first "do" is an auxiliary, a second one a verb: "what do they do"
     for place, (word, spelling) in enumerate(zip(words, said, strict=True)):
         following = words[place + 1] if place + 1 < len(words) else ""
         value = _value(word)
@@ -182,7 +192,10 @@ def _content(words: list[str], said: list[str]) -> tuple[str, ...]:
             found.append("a")
         elif spelling in ("have", "get"):
             found += [] if _is_participle(following) else [spelling]
-        elif spelling not in EMPTY:
+        elif spelling == "do":
+            found += [spelling] if did else []
+            did = True
+        elif spelling not in EMPTY or (not following and spelling in STRANDED):
             found.append(spelling)
     return tuple(found)
 

@@ -16,6 +16,7 @@ __all__ = [
     "FUNCTION",
     "IRREGULAR",
     "LIGHT",
+    "LINKS",
     "MEASURES",
     "NEGATIONS",
     "NUMBERS",
@@ -26,6 +27,7 @@ __all__ = [
     "PHRASES",
     "QUESTIONS",
     "SPELLINGS",
+    "STRANDED",
     "SYNONYMS",
 ]
 
@@ -49,7 +51,7 @@ def _classes(text: str) -> dict[str, str]:
 
 #: Words without which a text asks the same. Persons, tenses and question words are compared on their own.
 EMPTY = _words(
-    """a an the this that these those it its there here of in on at to for with as than and so then be am
+    """a an the this that these those it its there here of in on at to for as than and so then be am
     do if whether please kindly really actually exactly basically simply quite now currently again one
     hi hello hey dear thank ok okay what which who whom whose when where why how i me my mine myself we
     us our ours ourselves you your yours yourself got"""
@@ -60,6 +62,19 @@ LIGHT = _words("wish help way step procedure exact someone anyone thing current 
 
 #: Words after which a letter "a" is a name and no article: "from a to b".
 FUNCTION = _words("to and or from into is in on of than with by for")
+
+#: Prepositions that one text may have where the other has none, but not another one.
+LINKS = _classes(
+    """
+    of
+    in on at
+    to
+    for
+    """
+)
+
+#: Words that count where they end a text: "what is it for".
+STRANDED = _words("of in on at to for with as than")
 
 QUESTIONS = _words("what which who whom whose when where why how")
 
@@ -170,6 +185,24 @@ CONTRACTIONS = {
     "that's": "that is",
     "there's": "there is",
     "i'm": "i am",
+    "whats": "what is",
+    "hows": "how is",
+    "wheres": "where is",
+    "whos": "who is",
+    "im": "i am",
+    "ive": "i have",
+    "cant": "can not",
+    "dont": "do not",
+    "doesnt": "does not",
+    "didnt": "did not",
+    "isnt": "is not",
+    "arent": "are not",
+    "wasnt": "was not",
+    "hasnt": "has not",
+    "havent": "have not",
+    "couldnt": "could not",
+    "wouldnt": "would not",
+    "shouldnt": "should not",
 }
 
 #: Several words that say what other words say.
@@ -224,7 +257,6 @@ PHRASES = {
     "may i": "can i",
     "could i": "can i",
     "what should i do": "what do i do",
-    "what can i do": "what do i do",
     "what must i do": "what do i do",
     "what is the reason that": "why",
     "what is the reason for": "why",

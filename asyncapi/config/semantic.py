@@ -38,7 +38,7 @@ class Semantic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_temperature: Share = 0.3
     max_chars: Count = 800
     max_entries: Count = 20_000
-    patience: Seconds = 0.5
+    patience: Seconds = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self, "semantic")

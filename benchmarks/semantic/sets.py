@@ -81,6 +81,10 @@ def _rows(path: Path) -> list[tuple[str, str]]:
 # --- made from real texts -------------------------------------------------------------------------
 
 
+#: How many texts of each half are changed.
+_TEXTS = 600
+
+
 def made(half: int) -> list[Pair] | None:
     """Near misses and rewordings of real questions, each made by one rule (see ``_APART`` and ``_ALIKE``).
 
@@ -93,7 +97,7 @@ def made(half: int) -> list[Pair] | None:
     texts = [text for n, text in enumerate(_texts(place)) if n % 2 == half and 8 <= len(text) <= 800]
     chance = random.Random(half)
     pairs = []
-    for text in chance.sample(texts, min(1_500, len(texts))):
+    for text in chance.sample(texts, min(_TEXTS, len(texts))):
         for rule in _APART:
             changed = rule(text, chance)
             if changed is not None and changed != text:
@@ -171,12 +175,29 @@ def _opposite(text: str, chance: random.Random) -> str | None:
 
 
 def _exchange(text: str, chance: random.Random) -> str | None:
-    """Two words on the two sides of a "to", "than", "from", "before", "after" or "over" change places."""
-    found = list(re.finditer(r"\b([A-Za-z]{3,}) (to|than|from|before|after|over) ([A-Za-z]{3,})\b", text))
+    """What is on the two sides of "than", "before", "after", "over", "from ... to" changes places."""
+    found = [
+        match
+        for match in re.finditer(r"\b([A-Za-z]{3,}) (than|before|after|over|to) ([A-Za-z]{3,})\b", text)
+        if not {match[1].lower(), match[3].lower()} & _GRAMMAR
+        and (match[2] != "to" or text[: match.start()].endswith("from "))
+    ]
     if not found:
         return None
     match = chance.choice(found)
     return f"{text[: match.start()]}{match[3]} {match[2]} {match[1]}{text[match.end() :]}"
+
+
+#: Words that are no things: moving them makes no sentence.
+_GRAMMAR = frozenset(
+    [
+        "the", "this", "that", "these", "those", "there", "here", "she", "her", "his", "him", "its",
+        "they", "them", "you", "your", "does", "did", "has", "have", "had", "was", "were", "are",
+        "been", "being", "will", "would", "can", "could", "should", "what", "when", "where", "which",
+        "who", "how", "why", "with", "for", "and", "not", "more", "less", "then", "now", "again", "one",
+        "way", "some", "any", "all", "each", "every", "before", "after",
+    ]
+)  # fmt: skip
 
 
 def _qualifier(text: str, chance: random.Random) -> str | None:

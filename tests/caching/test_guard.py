@@ -26,6 +26,8 @@ ALIKE = [
     ("Which planet is closest to the sun?", "What is the closest planet to the sun?"),
     ("Explain how photosynthesis works.", "How does photosynthesis work?"),
     ("Why won't it start?", "why will not it start"),
+    ("whats the limit", "What is the limit?"),
+    ("I cant find my card", "I can't find the card."),
     ("Where is café Zoë?", "where is café zoë"),
 ]
 
@@ -85,6 +87,13 @@ APART = [
     ("person", "Is it late?", "Am I late?"),
     ("person", "Is it open?", "Are you open?"),
     ("question", "Can I use your card?", "Can you use my card?"),
+    ("person", "How might I change my PIN?", "How might I change your PIN?"),
+    ("person", "I need my refund", "I need a refund"),
+    ("wording", "What do disposable cards do?", "What are disposable cards?"),
+    ("wording", "What are the cards for?", "What are the cards?"),
+    ("wording", "Are you Visa or Mastercard?", "Do you do Visa or Mastercard?"),
+    ("wording", "How do I top up my Google Pay?", "How do I top up with Google Pay?"),
+    ("wording", "Can I send money to my card?", "Can I send money for my card?"),
     ("name", "Is the US safe?", "Is the us safe?"),
     ("name", "What is IT?", "What is it?"),
     ("name", "What is utf8?", "What is UTF8?"),
