@@ -6,8 +6,9 @@
     config        frozen settings: Endpoint, Key, KeyPool, Retry, Breaker, Batch, Timeout, profiles
     types         requests, responses, messages, usage, events
     errors        every exception
-    abc           protocols for backends, transports and hooks of your own
+    abc           protocols for backends, transports, stores and hooks of your own
     backends      one translator per service
+    caching       answers kept in memory or in a file
     testing       ScriptedTransport, virtual_time, forbid_network
     emulator      pretend services for demos and tests
     jobs          files of requests that survive a crash

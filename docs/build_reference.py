@@ -346,7 +346,13 @@ def command_line_page() -> str:
     from asyncapi import cli
 
     group: click.Group = cli.asyncapi
-    context = click.Context(group, info_name="asyncapi", terminal_width=98, max_content_width=98)
+    context = click.Context(
+        group,
+        info_name="asyncapi",
+        terminal_width=98,
+        max_content_width=98,
+        help_option_names=["-h", "--help"],
+    )
     parts = [help_of(group, context)]
     for name in group.list_commands(context):
         try:

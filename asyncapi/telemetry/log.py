@@ -16,9 +16,11 @@ import structlog
 from asyncapi.types.events import (
     BreakerChanged,
     CacheFailed,
+    CacheHit,
     CallFinished,
     DecodeFailed,
     Event,
+    FlightShared,
     KeyParked,
     RouteEjected,
     VerdictGiven,
@@ -33,6 +35,8 @@ _LOGGER.addHandler(logging.NullHandler())
 
 _LEVELS: dict[type[Event], int] = {
     CallFinished: logging.INFO,
+    CacheHit: logging.INFO,
+    FlightShared: logging.INFO,
     BreakerChanged: logging.WARNING,
     CacheFailed: logging.WARNING,
     KeyParked: logging.WARNING,
