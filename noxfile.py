@@ -130,6 +130,13 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "-m", "asyncapi.testing.simulation", *session.posargs or ["--seeds", "10000"])
 
 
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Deliberate bugs in the core and the policies: fails if tests miss one. ``-- --write``: the table."""
+    session.install("-q", "-e", ".[dev]")
+    session.run("python", "-m", "tests.mutation", *session.posargs)
+
+
 @nox.session(python=_others())
 def versions(session: nox.Session) -> None:
     """The whole test suite on every Python that is there, without coverage."""

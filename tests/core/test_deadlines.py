@@ -14,6 +14,7 @@ from asyncapi import (
     Retry,
     Timeout,
 )
+from asyncapi._core.deadlines import Deadline, Deadlines
 from asyncapi.testing import VirtualTime
 from asyncapi.testing.scripted import ScriptedTransport, fail, hang, reply, stream
 from asyncapi.types.wire import Outgoing, WireResponse
@@ -192,3 +193,26 @@ async def test_the_callers_own_timeout_around_a_call_is_the_callers() -> None:
                 await client.chat(MODEL, "x")
         assert client.statistics().endpoints["openai"].calls.cancelled == 1
         assert_at_rest(client, transport)
+
+
+async def test_a_cancellation_in_the_turn_of_the_deadline_stays_one() -> None:
+    """Both come before the task runs again: whoever cancelled it is not told of a timeout instead."""
+    deadlines = Deadlines()
+    places: list[Deadline] = []
+
+    async def waits() -> None:
+        with deadlines.within(asyncio.get_running_loop().time() + 1.0) as place:
+            places.append(place)
+            await asyncio.sleep(10.0)
+
+    for order in (("expire", "cancel"), ("cancel", "expire")):
+        task = asyncio.ensure_future(waits())
+        await asyncio.sleep(0)
+        place = places.pop()
+        for action in order:
+            if action == "expire":
+                place.expire()
+            else:
+                task.cancel()
+        (end,) = await outcomes([task])
+        assert isinstance(end, asyncio.CancelledError)

@@ -123,6 +123,21 @@ async def test_a_call_between_two_attempts_hears_of_the_end_at_once(
     assert virtual_clock.pending_timers() == ()
 
 
+async def test_a_call_that_fails_after_the_end_is_not_tried_again(virtual_clock: VirtualTime) -> None:
+    """It was in flight on the caller's own transport: its error is told when it comes."""
+    transport = ScriptedTransport([reply(status=503, retry_after=600.0, delay=2.0)])
+    client = client_of(transport)
+    (call,) = start(client.chat(MODEL, "x", timeout=None))
+    await asyncio.sleep(1.0)
+    await client.aclose()
+    (error,) = await outcomes([call])
+
+    assert isinstance(error, ServerError)
+    assert virtual_clock.elapsed == pytest.approx(2.0, abs=0.01)
+    assert transport.total == 1
+    assert_at_rest(client, transport)
+
+
 async def test_a_batch_that_gathers_leaves_at_once(virtual_clock: VirtualTime) -> None:
     """Nobody else can come: waiting for company would be for nothing."""
     recorder = Recorder()

@@ -216,6 +216,19 @@ async def test_an_overloaded_service_makes_every_key_wait() -> None:
     assert transport.requests[1].time >= 5.0
 
 
+async def test_a_rest_that_a_service_asked_for_is_not_shortened_by_a_later_answer() -> None:
+    """Two in flight are told 10 s, then 2 s: the longer one counts, for both and for who comes after."""
+    answers: list[Step] = [
+        reply("busy", status=529, retry_after=10, delay=0.1),
+        reply("busy", status=529, retry_after=2, delay=0.2),
+    ]
+    transport = ScriptedTransport(answers, default=reply("fine"))
+    async with client_of(transport, limit=2) as client:
+        await asyncio.gather(*spread_calls(client, 2), client.chat(MODEL, "x"))
+
+    assert [sent.time >= 10.1 for sent in transport.requests] == [False, False, True, True, True]
+
+
 async def test_events_tell_the_story_of_a_retry() -> None:
     """Sent, failed, scheduled, sent, ok: with the attempt's number in each."""
     recorder = Recorder(detail=True)

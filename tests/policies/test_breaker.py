@@ -58,6 +58,21 @@ def half_opened(settings: Breaker = SMALL) -> tuple[CircuitBreaker, Permit, floa
 # -- closed -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("verdict", [IGNORED, THROTTLED])
+def test_what_says_nothing_of_the_service_is_not_in_the_window(verdict: Verdict) -> None:
+    """Neither as a call, which would thin the failures out, nor as a slow one."""
+    breaker = CircuitBreaker(DEFAULTS)
+    for _ in range(DEFAULTS.window):
+        send(breaker, verdict, 0.0)
+
+    assert breaker.rates(0.0) == (0, 0.0, 0.0)
+    for _ in range(DEFAULTS.minimum_calls // 2):
+        assert breaker.state is CLOSED
+        send(breaker, OK, 0.0)
+        send(breaker, FAILED, 0.0)
+    assert breaker.state is OPEN
+
+
 def test_failures_in_a_row_open_it() -> None:
     """The fifth failure in a row opens the breaker, the fourth doesn't."""
     breaker = CircuitBreaker(DEFAULTS)

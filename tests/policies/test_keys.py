@@ -430,3 +430,15 @@ def test_the_adaptive_choice_spares_a_key_with_little_left() -> None:
     taken = [keys.take(0.0).name for _ in range(20)]
 
     assert taken.count("b") >= 18
+
+
+def test_requests_sent_since_are_taken_off_what_an_answer_says_is_left() -> None:
+    """Three are under way when the first one's answer says that three are left: that is one."""
+    key = KeyState("a")
+    for _ in range(3):
+        key.take(0.0)
+    key.told(3.0, 100.0, 60.0, 1, 0.0)
+
+    assert key.wait(0.0) == 0.0
+    key.take(0.0)
+    assert key.wait(0.0) == pytest.approx(0.6)
