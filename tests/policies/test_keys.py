@@ -332,7 +332,7 @@ class AnyKeys(RuleBasedStateMachine):
     def start(self, data: st.DataObject) -> None:
         self.now = 0.0
         self.strategy = data.draw(st.sampled_from(STRATEGIES))
-        self.keys = KeyRing([], self.strategy)
+        self.keys = KeyRing([], self.strategy, Random(0))
         self.out: list[KeyState] = []
         for name in "abc":
             self.add(name, data.draw(st.sampled_from([None, 30.0, 600.0])), data.draw(st.booleans()))
