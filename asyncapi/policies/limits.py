@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, assert_never
+from typing import NamedTuple, Protocol, assert_never
 
 import msgspec
 
 from asyncapi.config import AIMD, Fixed
+from asyncapi.policies.gate import Gate, Yardstick
 from asyncapi.policies.verdict import Verdict
 
 __all__ = ["AdaptiveLimit", "Ended", "FixedLimit", "Limit", "Ramp", "limit_of"]
+
+#: How many times as long as with less to do is tolerated.
+TOLERANCE = 1.2
+#: What is left of a limit after the service said that it has too much.
+CUT = 0.7
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,9 +70,22 @@ class FixedLimit:
 
 
 class AdaptiveLimit:
-    """Additive increase, multiplicative decrease, one cut for each congestion.
+    """Additive increase, multiplicative decrease, one cut for each congestion, and a gate on times.
 
-    State: the ``level``, of which ``value`` is the whole part; ``cut_at``, when it was last cut.
+    Grows while nearly all of it is in use and the gate is open: by half for each round of answers until
+    the first cut, then by one for each round, and by a seventh above the level of the last cut. Is cut
+    when the service says that it has too much, or when answers take longer than they did with less to do.
+
+    What the service takes with less to do can only be known from having sent it less. So some cuts go
+    deep: the first, the second, the fourth, the eighth and so on. If answers get quicker than ever known,
+    the usual time was learnt from an overloaded service: it is corrected, and the next cut is deep again;
+    if not, the level is put back to where a plain cut would have put it. And if answers stay slow after two
+    cuts, it is not for what this client sends: then that is the usual time.
+
+    State: the ``level``, of which ``value`` is the whole part; ``peak``, the level at the last cut (infinite
+    before the first); ``cut_at``, when that was, and ``deaf_until``, until when times are still those of
+    before; ``typical_s``, what an answer takes; the ``gate`` and the ``_yardstick`` for it; the ``_trial``
+    under way; ``_cuts`` since the usual time was last corrected; ``_in_vain``, cuts that did not help.
     """
 
     learns = True
@@ -75,20 +94,109 @@ class AdaptiveLimit:
         self.settings = settings
         self.level = float(settings.initial)
         self.value = settings.initial
-        self.cut_at: float | None = None
+        self.peak = math.inf
+        self.cut_at = self.deaf_until = -math.inf
+        self.typical_s = 0.0
+        self.gate = Gate(TOLERANCE)
+        self._yardstick = Yardstick()
+        self._trial: _Trial | None = None
+        self._cuts = self._in_vain = 0
+
+    def first_token(self, work: str, seconds: float, in_flight: int, now: float) -> None:
+        """The first token of a stream came after so many seconds.
+
+        What waits, waits before its first token: the rest is taken as ever, however long this answer gets.
+        """
+        rest = self._yardstick.rest(work)
+        if rest is not None:
+            self._time(work, seconds + rest, seconds, None, in_flight, now)
 
     def settle(self, ended: Ended) -> None:
         """Grow by a good attempt while all is in use; shrink by one that met congestion."""
         if ended.congested:
-            if self.cut_at is None or ended.started > self.cut_at:
-                self.cut_at = ended.now
-                self._set(self.level * 0.7)
-        elif ended.verdict is Verdict.OK and ended.in_flight >= 0.8 * self.level:
-            self._set(self.level + (1.0 if self.cut_at is None else 1.0 / self.level))
+            if ended.started > self.cut_at:
+                self._trial = None
+                self._cut(CUT, ended.now)
+            return
+        if ended.verdict is not Verdict.OK:
+            return
+        took = ended.now - ended.started
+        self.typical_s += (took - self.typical_s) * (0.1 if self.typical_s else 1.0)
+        if ended.first_token_s is None:
+            self._time(ended.work, took, took, ended.output_tokens, ended.in_flight, ended.now)
+        else:
+            self._yardstick.learn_rest(ended.work, took - ended.first_token_s)
+        if ended.in_flight >= 0.8 * self.value and 0.0 < self.gate.value <= 1.0:
+            self._grow()  # not before it is known what is usual: more would be learnt as usual, too
+
+    def _grow(self) -> None:
+        if self.peak == math.inf:
+            step = 0.5
+        elif self.level > 1.1 * self.peak:
+            step = 0.15
+        else:
+            # One for each round of answers; of few, a tenth, or every other round would be one too many.
+            step = min(1.0 / self.level, 0.1)
+        self._set(self.level + step)
+
+    def _time(
+        self, work: str, seconds: float, since: float, tokens: int | None, in_flight: int, now: float
+    ) -> None:
+        """One time more for the gate, if what began ``since`` seconds ago began under the present limit."""
+        measured = self._yardstick.measure(work, seconds, tokens, self.gate.median)
+        if measured is None or now < self.deaf_until or now - since <= self.cut_at:
+            return
+        if self.gate.full(measured, self.level):
+            self._look(in_flight, now)
+
+    def _look(self, in_flight: int, now: float) -> None:
+        """A window is full: what it says of the last cut, and of the service."""
+        gate = self.gate
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            if gate.median < trial.base * (0.92 - gate.margin / 2.0):
+                gate.relearn()
+                self._cuts = 0
+                self._try(CUT, now)
+                return
+            if trial.back:
+                self._set(trial.back)
+            fell = gate.median < trial.median * (1.0 + trial.share) / 2.0
+            self._in_vain = 0 if fell else self._in_vain + 1
+            if self._in_vain >= 2:
+                self._in_vain = 0
+                gate.relearn()
+        if gate.value > 1.0 and in_flight >= 0.5 * self.value:
+            # By Little's law this is what the service works on; the rest is waiting there.
+            self._try(max(0.5, min(0.77, gate.base / gate.median)), now)
+
+    def _try(self, share: float, now: float) -> None:
+        """Cut because of the gate, and remember what for."""
+        self._cuts += 1
+        back = 0.0
+        if self._cuts & (self._cuts - 1) == 0 and share > 0.5:  # a power of two
+            back, share = self.level * share, 0.5
+        self._trial = _Trial(self.gate.median, self.gate.base, share, back)
+        self._cut(share, now)
+
+    def _cut(self, share: float, now: float) -> None:
+        self.peak, self.cut_at, self.deaf_until = self.level, now, now + self.typical_s
+        self._set(self.level * share)
+        self.gate.restart()
 
     def _set(self, level: float) -> None:
         self.level = min(max(level, self.settings.minimum), self.settings.maximum)
         self.value = int(self.level)
+
+
+class _Trial(NamedTuple):
+    """A cut whose effect is awaited: median and base then, the share that was left, and the level to go back
+    to if it was deep (else 0.0)."""
+
+    median: float
+    base: float
+    share: float
+    back: float
 
 
 class Ramp:
