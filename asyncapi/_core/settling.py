@@ -15,6 +15,7 @@ from asyncapi.errors import (
     QuotaExhaustedError,
     RateLimitError,
     ReadTimeoutError,
+    ServerError,
 )
 from asyncapi.policies.keys import EXHAUSTED_S, REVOKED_S, KeyState
 from asyncapi.policies.limits import Ended
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from asyncapi._core.lease import Lease
     from asyncapi.types.responses import Response
 
-__all__ = ["blamed", "ended", "failed", "lost", "timed"]
+__all__ = ["blamed", "ended", "failed", "heard", "lost", "timed"]
 
 #: The call's own deadline cut a service short that had its usual time.
 _TIMED_OUT = Judgement(Verdict.FAILED)
@@ -109,10 +110,21 @@ def ended(
         in_flight=call.endpoint.semaphore.in_flight,
         started=lease.granted,
         now=now,
-        work=f"{call.request.operation} {call.request.model}",
+        work=_work(call),
         first_token_s=call.first_token_s,
-        output_tokens=usage.output_tokens if usage is not None else None,
+        tokens=(usage.output_tokens or usage.input_tokens) if usage is not None else None,
     )
+
+
+def heard(lease: Lease, seconds: float, now: float) -> None:
+    """Tell a limit that learns of a stream's first token: its end may be minutes away."""
+    semaphore = lease.call.endpoint.semaphore
+    semaphore.limit.first_token(_work(lease.call), seconds, semaphore.in_flight, now)
+
+
+def _work(call: Call) -> str:
+    """The kind of work, within which times are alike."""
+    return f"{call.request.operation} {call.request.model}"
 
 
 def _congested(key: KeyState, error: AsyncAPIError) -> bool:
@@ -122,6 +134,8 @@ def _congested(key: KeyState, error: AsyncAPIError) -> bool:
     """
     if isinstance(error, RateLimitError):
         return error.retry_after is None and key.rate is None and key.allowance is None
+    if isinstance(error, ServerError):
+        return error.status == 503
     return isinstance(error, OverloadedError | ReadTimeoutError)
 
 

@@ -15,7 +15,7 @@ from asyncapi._core.call import Call
 from asyncapi._core.headers import observe
 from asyncapi._core.lease import Lease
 from asyncapi._core.perform import deadline_error, fail, outgoing, overdue, read_all, succeed, within
-from asyncapi._core.settling import failed, lost
+from asyncapi._core.settling import failed, heard, lost
 from asyncapi._core.watch import Watch
 from asyncapi.abc import StreamDecoder, WireStream
 from asyncapi.errors import AsyncAPIError, ClientClosedError, ConfigError, StreamInterruptedError
@@ -211,6 +211,8 @@ class Stream(Generic[R]):
         call.first_token_s = now - lease.granted
         if call.endpoint.learner is not None:
             call.endpoint.learner.first_token(lease, call.first_token_s, now)
+        if call.endpoint.semaphore.learn is not None:
+            heard(lease, call.first_token_s, now)
         if self._response is not None:
             self._release(OK)  # it all came in one piece
 

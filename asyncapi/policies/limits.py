@@ -23,7 +23,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt ended, as a limit that learns sees it.
 
     ``in_flight`` counts this attempt too. ``congested``: the service had more than it can bear. ``work``
-    says what kind of work it was (model and operation), as two kinds are not expected to take the same time.
+    says what kind of work it was (model and operation), ``tokens`` how much: those of the answer, or those
+    read where nothing is written.
 
     Units: ``started``, ``now`` clock seconds; ``first_token_s`` seconds from the start, None where the
     answer was not streamed.
@@ -36,7 +37,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     now: float
     work: str = ""
     first_token_s: float | None = None
-    output_tokens: int | None = None
+    tokens: int | None = None
 
 
 class Limit(Protocol):
@@ -56,6 +57,10 @@ class Limit(Protocol):
         """Learn from the end of an attempt."""
         ...
 
+    def first_token(self, work: str, seconds: float, in_flight: int, now: float) -> None:
+        """Learn from a stream's first token, which came after so many seconds."""
+        ...
+
 
 class FixedLimit:
     """Always the same number."""
@@ -66,6 +71,9 @@ class FixedLimit:
         self.value = settings.limit
 
     def settle(self, ended: Ended) -> None:
+        """Learns nothing."""
+
+    def first_token(self, work: str, seconds: float, in_flight: int, now: float) -> None:
         """Learns nothing."""
 
 
@@ -79,7 +87,7 @@ class AdaptiveLimit:
     What the service takes with less to do can only be known from having sent it less. So some cuts go
     deep: the first, the second, the fourth, the eighth and so on. If answers get quicker than ever known,
     the usual time was learnt from an overloaded service: it is corrected, and the next cut is deep again;
-    if not, the level is put back to where a plain cut would have put it. And if answers stay slow after two
+    if not, the level is put back to where a plain cut would have put it. And if answers stay slow after three
     cuts, it is not for what this client sends: then that is the usual time.
 
     State: the ``level``, of which ``value`` is the whole part; ``peak``, the level at the last cut (infinite
@@ -123,7 +131,7 @@ class AdaptiveLimit:
         took = ended.now - ended.started
         self.typical_s += (took - self.typical_s) * (0.1 if self.typical_s else 1.0)
         if ended.first_token_s is None:
-            self._time(ended.work, took, took, ended.output_tokens, ended.in_flight, ended.now)
+            self._time(ended.work, took, took, ended.tokens, ended.in_flight, ended.now)
         else:
             self._yardstick.learn_rest(ended.work, took - ended.first_token_s)
         if ended.in_flight >= 0.8 * self.value and 0.0 < self.gate.value <= 1.0:
@@ -163,9 +171,10 @@ class AdaptiveLimit:
                 self._set(trial.back)
             fell = gate.median < trial.median * (1.0 + trial.share) / 2.0
             self._in_vain = 0 if fell else self._in_vain + 1
-            if self._in_vain >= 2:
-                self._in_vain = 0
+            if self._in_vain >= 3:
                 gate.relearn()
+                self._in_vain = 0
+                self._cuts = 3  # the next cut is deep: the service may have been overloaded after all
         if gate.value > 1.0 and in_flight >= 0.5 * self.value:
             # By Little's law this is what the service works on; the rest is waiting there.
             self._try(max(0.5, min(0.77, gate.base / gate.median)), now)
@@ -238,6 +247,10 @@ class Ramp:
                 self._cap, self._cut_at = max(1, self._cap // 2), ended.now
         elif ended.verdict is Verdict.OK:
             self._cap += 1
+
+    def first_token(self, work: str, seconds: float, in_flight: int, now: float) -> None:
+        """For the limit under it."""
+        self.under.first_token(work, seconds, in_flight, now)
 
 
 def limit_of(settings: Fixed | AIMD) -> Limit:
