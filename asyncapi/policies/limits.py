@@ -215,7 +215,7 @@ class Ramp:
     before ``since`` proves nothing, and has a place of its own until it ends: calls that hang in the old
     outage would else keep the new ones out.
 
-    State: the ``_cap``, and ``_cut_at``, when it was last halved.
+    State: the ``_cap``; how many ``_old`` ones are still under way; ``_cut_at``, when it was last halved.
     """
 
     learns = True
@@ -224,12 +224,13 @@ class Ramp:
         self.under = under
         self._since = since
         self._cut_at = -math.inf
-        self._cap = max(1, under.value // 4) + in_flight
+        self._cap = max(1, under.value // 4)
+        self._old = in_flight
 
     @property
     def value(self) -> int:
         """How many attempts may be in flight now."""
-        return min(self._cap, self.under.value)
+        return min(self._cap + self._old, self.under.value)
 
     @property
     def done(self) -> bool:
@@ -241,7 +242,7 @@ class Ramp:
         if self.under.learns:
             self.under.settle(ended)
         if ended.started < self._since:
-            self._cap = max(1, self._cap - 1)
+            self._old = max(0, self._old - 1)
         elif ended.congested:
             if ended.started > self._cut_at:
                 self._cap, self._cut_at = max(1, self._cap // 2), ended.now

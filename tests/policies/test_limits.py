@@ -306,6 +306,15 @@ def test_what_was_under_way_has_places_of_its_own_in_a_ramp() -> None:
     assert (before, ramp.value, ramp.done) == (5, 2, False)
 
 
+def test_what_was_under_way_does_not_end_a_ramp() -> None:
+    """Seven that hang and two new ones are not a limit of eight that is used."""
+    ramp = Ramp(FixedLimit(Fixed(8)), since=10.0, in_flight=7)
+    for _ in range(7):
+        ramp.settle(ended(started=9.0, now=11.0))
+
+    assert (ramp.value, ramp.done) == (2, False)
+
+
 def test_a_congestion_halves_a_ramp_once() -> None:
     """Those that were under way together are one congestion."""
     ramp = Ramp(FixedLimit(Fixed(64)), since=10.0)
