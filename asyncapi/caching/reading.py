@@ -111,7 +111,8 @@ def read(text: str) -> Reading:
         links=tuple(sorted(LINKS[word] for word in words if word in LINKS)),
         voice=(any(word in PAST for word in words), _passive(words)),
         code=_CODE.search(text) is not None,
-        foreign=any(c.isalpha() and c > "\u024f" and not "\u1e00" <= c <= "\u1eff" for c in text),
+        foreign=not text.isascii()
+        and any(c.isalpha() and c > "\u024f" and not "\u1e00" <= c <= "\u1eff" for c in text),
     )
 
 
