@@ -12,8 +12,8 @@ from asyncapi.caching.exact import ExactCache
 from asyncapi.caching.semantic import SemanticCache
 from asyncapi.config import Semantic
 from asyncapi.errors import ConfigError
+from asyncapi.options import CallOptions
 from asyncapi.question import Question, Questions
-from asyncapi.runtime import CallOptions
 from asyncapi.types.kept import Kept
 from asyncapi.types.requests import EmbedRequest, Request
 from asyncapi.types.responses import EmbedResponse, Response

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from asyncapi.errors import AsyncAPIError, ConfigError
-from asyncapi.runtime import OPTIONS, CallOptions
+from asyncapi.options import OPTIONS, CallOptions
 from asyncapi.types.messages import MessageLike, as_messages, as_tools
 from asyncapi.types.requests import ChatParameters, ChatRequest, CompleteRequest, Extra
 

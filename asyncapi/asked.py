@@ -24,8 +24,9 @@ from asyncapi.caching.opening import opened
 from asyncapi.caching.replay import chunks_of
 from asyncapi.config import Cache, Price, SingleFlight
 from asyncapi.errors import ConfigError
+from asyncapi.options import CallOptions
 from asyncapi.question import Question, Questions, rest
-from asyncapi.runtime import CallOptions, Runtime
+from asyncapi.runtime import Runtime
 from asyncapi.types.events import CacheFailed, CacheHit, CacheMissed, FlightJoined, FlightShared
 from asyncapi.types.kept import Kept
 from asyncapi.types.requests import Priority, Request

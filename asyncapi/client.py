@@ -24,8 +24,9 @@ from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, compl
 from asyncapi.config import Cache, Endpoint, Key, Price, Route, Settings, SingleFlight, Timeout, load
 from asyncapi.errors import ConfigError
 from asyncapi.objects import Objects
+from asyncapi.options import CallOptions, check_options
 from asyncapi.routes import Routes
-from asyncapi.runtime import CallOptions, Runtime, check_options
+from asyncapi.runtime import Runtime
 from asyncapi.switches import BreakerSwitch
 from asyncapi.telemetry.values import Statistics
 from asyncapi.types.messages import MessageLike

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from asyncapi._core.streaming import Stream
 from asyncapi.errors import AsyncAPIError, NotFoundError, NotSentError
-from asyncapi.runtime import CallOptions
+from asyncapi.options import CallOptions
 from asyncapi.types.objects import ObjectRequest, ObjectResponse, StoredObject
 from asyncapi.types.requests import Priority
 from asyncapi.verbs import Performs

@@ -13,7 +13,8 @@ from asyncapi.caching.keys import digest, request_key, service_identity
 from asyncapi.caching.rules import deterministic, repeatable
 from asyncapi.config import SingleFlight, Timeout
 from asyncapi.errors import ConfigError
-from asyncapi.runtime import CallOptions, Runtime, check_options
+from asyncapi.options import CallOptions, check_options
+from asyncapi.runtime import Runtime
 from asyncapi.types.requests import Request
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from asyncapi._core.hedging import Hedger, Plan
 from asyncapi._core.lease import Lease
 from asyncapi.config import Hedge, Route, Timeout
 from asyncapi.errors import AsyncAPIError, ConfigError
+from asyncapi.options import CallOptions
 from asyncapi.policies.affinity import bounds, ranked
 from asyncapi.policies.load import DECAY_S
 from asyncapi.policies.outliers import OutlierDetector
 from asyncapi.policies.routing import by_choice, by_load, order
-from asyncapi.runtime import CallOptions, Runtime
+from asyncapi.runtime import Runtime
 from asyncapi.types.events import RouteEjected, RouteMoved
 from asyncapi.types.requests import Request
 

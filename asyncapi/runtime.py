@@ -11,11 +11,11 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from asyncapi._core.call import Call, Options
+from asyncapi._core.call import Call
 from asyncapi._core.deadlines import Deadlines
 from asyncapi._core.endpoint import Endpoint as CoreEndpoint
 from asyncapi._core.endpoint import Parts
@@ -24,9 +24,9 @@ from asyncapi._core.shutdown import Closing, Shutdown
 from asyncapi.abc import Backend, Hook, ServiceBackend, Transport
 from asyncapi.backends import BACKENDS, get_backend, unsupported_operation
 from asyncapi.backends.completed import completed
-from asyncapi.config import Endpoint, Key, OnOpen, Resolved, ResolvedKey, Settings, Timeout, resolve
-from asyncapi.config.fields import did_you_mean
+from asyncapi.config import Endpoint, Key, Resolved, ResolvedKey, Settings, resolve
 from asyncapi.errors import ClientClosedError, ConfigError, UnknownModelError
+from asyncapi.options import DEFAULT, CallOptions, options_of
 from asyncapi.policies.fairness import Fair, Strict
 from asyncapi.policies.hedging import Times
 from asyncapi.policies.keys import KeyRing, KeyState
@@ -36,48 +36,13 @@ from asyncapi.policies.tokens import Kind
 from asyncapi.telemetry.stats import Collector
 from asyncapi.telemetry.values import Live, Statistics
 from asyncapi.types.events import Event
-from asyncapi.types.requests import Priority, Request
+from asyncapi.types.requests import Request
 from asyncapi.types.wire import Service
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-__all__ = ["OPTIONS", "CallOptions", "Runtime", "check_options"]
-
-
-CacheUse: TypeAlias = Literal["use", "refresh", "off"]
-
-
-class CallOptions(TypedDict, total=False):
-    """What a caller may say of any call, beside the request.
-
-    ``timeout`` is a ``Timeout``, or seconds in total, or None for no limit in total. ``key`` pins the
-    call to the key of that name, ``user`` prefers the keys reserved for that user, ``tenant`` is the
-    flow that shares the queue fairly with others, ``tag`` a label in the statistics. Calls of one
-    ``session`` go to the same key, and on a route that shares its load to the same target, whose prompt
-    cache knows them, while that has room. ``idempotent`` says whether the call may be sent twice, where it is
-    hedged; None: as its operation is.
-
-    ``cache``: "use" it, "refresh" what is in it by asking the service, or leave it "off". ``single_flight``
-    says whether the call may share the answer of an identical one in flight.
-    """
-
-    priority: Priority
-    timeout: Timeout | float | None
-    request_id: str
-    key: str | None
-    user: str | None
-    tenant: str
-    tag: str
-    session: str
-    idempotent: bool | None
-    on_open: OnOpen | None
-    shed: bool
-    cache: CacheUse
-    single_flight: bool
-
-
-OPTIONS = frozenset(CallOptions.__annotations__)
+__all__ = ["Runtime"]
 
 
 class Runtime:
@@ -149,7 +114,7 @@ class Runtime:
             raise unsupported_operation(endpoint.backend.name, request.operation)
         request = msgspec.structs.replace(request, model=model)
         call_id = options.get("request_id") or self.new_id()
-        return Call(endpoint, request, _options(endpoint, options) if options else _DEFAULT, call_id)
+        return Call(endpoint, request, options_of(endpoint, options) if options else DEFAULT, call_id)
 
     def new_id(self) -> str:
         """An id for a call whose caller gave none: unique, and cheaper than a uuid (2 us)."""
@@ -351,34 +316,12 @@ class Runtime:
                 await self.before.aclose()
 
 
-_DEFAULT = Options()
-
-
 def _token_limits(key: ResolvedKey) -> tuple[tuple[Kind, float | None], ...]:
     return (
         ("tokens", key.tokens_per_minute),
         ("input_tokens", key.input_tokens_per_minute),
         ("output_tokens", key.output_tokens_per_minute),
     )
-
-
-def check_options(given: Mapping[str, Any]) -> None:
-    """Refuse what is no option: a typing error would be ignored quietly.
-
-    Raises:
-        ConfigError: Names it, and the option that may be meant.
-    """
-    for name in given:
-        if name not in OPTIONS:
-            raise ConfigError(f"no option of a call is named {name!r}; {did_you_mean(name, OPTIONS)}")
-
-
-def _options(endpoint: CoreEndpoint, given: CallOptions) -> Options:
-    check_options(given)
-    values: dict[str, Any] = {**given}
-    if "timeout" in values and not isinstance(values["timeout"], Timeout):
-        values["timeout"] = msgspec.structs.replace(endpoint.timeout, total=values["timeout"])
-    return Options(**values)
 
 
 def _pace(per_second: float | None) -> AsyncLimiter | None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Unpack, cast
 
 from asyncapi.arguments import ChatOptions, CompleteOptions, chat_request, complete_request, texts_of
 from asyncapi.errors import ConfigError
-from asyncapi.runtime import CallOptions
+from asyncapi.options import CallOptions
 from asyncapi.types.messages import MessageLike
 from asyncapi.types.requests import (
     ChatRequest,

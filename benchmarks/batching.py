@@ -121,7 +121,8 @@ async def replay(
         "openai", base_url=base_url, keys=("sk",), limit=PERMITS, queue_size=1_000_000,
         batch=way.batch, timeout=asyncapi.Timeout(total=None),
     )  # fmt: skip
-    loop, took = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    took: list[float] = []
 
     async def one(due: float) -> None:
         answer = await client.embed("openai:m", TEXT)
@@ -275,7 +276,9 @@ def main() -> int:
     if given.serve:
         asyncio.run(serve())
         return 0
-    parts, good, drawn = [], True, {}
+    parts: list[str] = []
+    good = True
+    drawn: dict[str, Any] = {}
     for name in ("conv", "code"):
         title, times = arrivals(name, given.count)
         found = _each(list(LOADS), list(WAYS), simulated, times)

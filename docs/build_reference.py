@@ -39,7 +39,7 @@ from asyncapi.config.fields import expected
 from asyncapi.integrations import aiohttp_web, asgi
 from asyncapi.policies import routing
 from asyncapi.policies.verdict import judge
-from asyncapi.runtime import CallOptions
+from asyncapi.options import CallOptions
 from asyncapi.telemetry import stats
 from asyncapi.testing import simulation
 from asyncapi.types import events, requests, responses, tensors, wire
