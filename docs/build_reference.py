@@ -369,7 +369,7 @@ def simulation_page() -> str:
     """The simulator: its names, its invariants and its worlds."""
     rows = [(f"`{invariant.__name__}`", first_line(invariant.__doc__)) for invariant in simulation.INVARIANTS]
     worlds = [
-        (f"`{name}`", f"{scenario.duration:g}", ", ".join(sorted({fault.kind for fault in scenario.faults})))
+        (f"`{name}`", f"{scenario.duration:g}", scenario.story)
         for name, scenario in simulation.SCENARIOS.items()
     ]
     return page(
@@ -378,7 +378,7 @@ def simulation_page() -> str:
         "## Invariants",
         table(("name", "what it holds"), rows),
         "## Named worlds",
-        table(("name", "seconds", "faults"), worlds),
+        table(("name", "seconds", "what happens"), worlds),
         *map(describe, named(simulation, "INVARIANTS", "SCENARIOS")),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncapi import Breaker, Endpoint, Key, Retry
@@ -65,9 +66,10 @@ PLAN = Plan(
 )
 
 
-def evidence(story: Iterable[tuple[float, Any]], **more: Any) -> Evidence:
+def evidence(story: Iterable[tuple[float, Any]], flights: bool = False, **more: Any) -> Evidence:
     """A run in which this happened."""
-    return Evidence(PLAN, History(entries=[Entry(at, what) for at, what in story]), **more)
+    plan = msgspec.structs.replace(PLAN, single_flight=flights)
+    return Evidence(plan, History(entries=[Entry(at, what) for at, what in story]), **more)
 
 
 def began(call: str = "c0", *, priority: str = "NORMAL", deadline: float = 60.0) -> CallBegan:
@@ -136,7 +138,7 @@ def returned(call: str = "c0", **more: Any) -> LeaseReturned:
 
 def arrived(call: str = "c0", number: int = 1, key: str = "sk-a", kind: str = "chat") -> RequestArrived:
     """A service got a request."""
-    return RequestArrived("main", number, call, key, kind, (call,), 10)
+    return RequestArrived("main", number, call, key, kind, (call,), "q1", 10)
 
 
 def sent(call: str = "c0", attempt: int = 1) -> TransportSent:
@@ -236,6 +238,10 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "nothing_is_sent_twice": (
         [(0, sent()), (1, sent(attempt=2))],
         [(0, sent()), (1, again()), (1, sent(attempt=2))],
+    ),
+    "identical_calls_share_a_request": (
+        [(0, arrived()), (1, arrived(number=2))],
+        [(0, arrived()), (1, RequestEnded("main", 1, "200")), (1, arrived(number=2))],
     ),
     "attempts_are_bounded": (
         [(0, sent()), (1, sent(attempt=2)), (2, sent(attempt=3))],
@@ -343,9 +349,10 @@ def named(name: str) -> Callable[[Evidence], Any]:
 def test_a_story_that_breaks_it_is_found(name: str) -> None:
     """Told with what was seen, and nothing is found in the story that keeps it."""
     broken, kept = STORIES[name]
+    flights = name == "identical_calls_share_a_request"
 
-    assert list(named(name)(evidence(broken)))
-    assert list(named(name)(evidence(kept))) == []
+    assert list(named(name)(evidence(broken, flights)))
+    assert list(named(name)(evidence(kept, flights))) == []
 
 
 @pytest.mark.parametrize("name", SEEN)

@@ -99,9 +99,18 @@ class Evidence:
         return planned.kind if planned is not None else "chat"
 
     def plain(self, call: str) -> bool:
-        """Whether it may use any key, and keeps the place that it was given: a batch may get a better one."""
+        """Whether it may use any key, and keeps the place that it was given; a batch may get a better one."""
         planned = self._calls.get(call)
+        if self.plan.single_flight:
+            return False  # who joins a flight may hurry it
         return planned is None or (planned.key is None and planned.kind != "embed")
+
+    def wishes(self, call: str) -> tuple[object, ...]:
+        """What a call wants beside its question: those that want different things don't share a request."""
+        planned = self._calls.get(call)
+        return (
+            (call,) if planned is None else (planned.key, planned.on_open, planned.max_tokens, planned.tenant)
+        )
 
     def routed(self, call: str) -> bool:
         """Whether it goes to a route, where each target counts it."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 import random
 from typing import Literal
 
-import msgspec
-
 from asyncapi.config import (
     AIMD,
     Batch,
@@ -17,11 +15,13 @@ from asyncapi.config import (
     Hedge,
     Key,
     KeyPool,
+    KeyStrategy,
     Outliers,
     Retry,
     Route,
     Timeout,
 )
+from asyncapi.config.route import RouteStrategy
 from asyncapi.testing.simulation.plan import keys_of
 from asyncapi.testing.simulation.scenario import (
     Action,
@@ -54,6 +54,7 @@ _FAULTS: tuple[tuple[FaultKind, tuple[float, ...]], ...] = (
     ("slots", (1.0, 4.0)),
 )
 _KEY_CHANGES: tuple[Literal["remove", "add", "restore"], ...] = ("remove", "add", "restore")
+_STRATEGIES: tuple[KeyStrategy, ...] = ("round_robin", "least_loaded", "weighted", "adaptive")
 _LETTERS = "abcd"
 
 
@@ -63,16 +64,15 @@ def random_scenario(seed: int) -> Scenario:
     names = ("main", "spare")[: rng.choice((1, 1, 1, 2))]
     duration = rng.choice((2.0, 10.0, 60.0, 300.0))
     endpoints = tuple(_endpoint(name, rng) for name in names)
-    # Drawn apart, so that what was drawn before they were there is drawn as before.
-    apart = random.Random(f"scenario/{seed}/learning")
-    endpoints = tuple(_learning(endpoint, apart) for endpoint in endpoints)
     routed = len(names) == 2
+    alike = rng.random() < 0.15
     return Scenario(
         name=f"random-{seed}",
         endpoints=endpoints,
         services={str(e.name): _service(e, rng) for e in endpoints},
-        routes={"both": _route(names, apart)} if routed else {},
-        loads=tuple(_load(names, duration, rng) for _ in range(rng.choice((1, 1, 2, 3)))),
+        routes={"both": _route(names, rng)} if routed else {},
+        single_flight=alike,
+        loads=tuple(_load(names, duration, alike, rng) for _ in range(rng.choice((1, 1, 2, 3)))),
         faults=tuple(_fault(names, duration, rng) for _ in range(rng.choice((0, 1, 2, 4, 6)))),
         actions=_actions(endpoints, duration, rng),
         chaos=_chaos(rng),
@@ -82,17 +82,27 @@ def random_scenario(seed: int) -> Scenario:
 
 def _endpoint(name: str, rng: random.Random) -> Endpoint:
     rates = (None, None, 60.0, 600.0, 3000.0)
+    tokens = rng.choice(((None,), (None,), (None, 2000.0, 50_000.0)))
     pace = rng.choice((None, None, None, None, 20.0))
     return Endpoint(
         "openai",
         name=name,
-        keys=tuple(
-            Key(f"sk-{name}-{letter}", name=letter, requests_per_minute=rng.choice(rates))
-            for letter in _LETTERS[: rng.choice((1, 1, 2, 4))]
+        keys=KeyPool(
+            tuple(
+                Key(
+                    f"sk-{name}-{letter}",
+                    name=letter,
+                    requests_per_minute=rng.choice(rates),
+                    tokens_per_minute=rng.choice(tokens),
+                )
+                for letter in _LETTERS[: rng.choice((1, 1, 2, 4))]
+            ),
+            strategy=rng.choice(_STRATEGIES),
         ),
         limit=rng.choice((1, 2, 5, 20, 64, AIMD(initial=2, maximum=50), AIMD(initial=20, maximum=100))),
         queue_size=rng.choice((0 if pace is None else 1, 3, 20, 100, 1000)),
         strict=rng.random() < 0.1,
+        hedge=_hedge(rng),
         retry=Retry(
             attempts=rng.choice((1, 2, 4, 8)),
             base=rng.choice((0.0, 0.1, 0.5)),
@@ -107,12 +117,16 @@ def _endpoint(name: str, rng: random.Random) -> Endpoint:
             window=rng.choice((5, 20, 50)),
             minimum_calls=rng.choice((3, 10)),
             failure_rate=rng.choice((0.2, 0.5, 1.0)),
+            slow_after=rng.choice((None, None, 1.0, "auto")),
             probes=rng.choice((1, 1, 3)),
             successes=rng.choice((1, 2, 4)),
         ),
         batch=Batch(size=rng.choice((1, 4, 10)), wait=rng.choice((0.0, 0.01, 0.2))),
         timeout=Timeout(
-            total=60.0, first_byte=rng.choice((None, None, 2.0)), idle=rng.choice((None, 0.5, 5.0))
+            total=60.0,
+            first_byte=rng.choice((None, None, 2.0)),
+            idle=rng.choice((None, 0.5, 5.0)),
+            first_token=rng.choice((None, None, 2.0)),
         ),
         requests_per_second=pace,
     )
@@ -125,18 +139,13 @@ def _hedge(rng: random.Random) -> Hedge | None:
     return Hedge(after=after, budget=rng.choice((0.02, 0.2, 1.0)), minimum=5, least=0.01)
 
 
-def _learning(endpoint: Endpoint, rng: random.Random) -> Endpoint:
-    keys, strategy = endpoint.keys, rng.choice(("round_robin", "round_robin", "adaptive", "least_loaded"))
-    assert isinstance(keys, tuple)
-    pool = KeyPool(keys, strategy)  # type: ignore[arg-type]
-    return msgspec.structs.replace(endpoint, keys=pool, hedge=_hedge(rng))
-
-
 def _route(names: tuple[str, ...], rng: random.Random) -> Route:
+    outliers = Outliers(consecutive=2, interval=5.0, minimum=4, base=2.0, maximum=8.0)
+    strategies: tuple[RouteStrategy, ...] = ("in_order", "least_loaded", "adaptive")
     return Route(
         tuple(f"{name}:m" for name in names),
-        strategy=rng.choice(("in_order", "in_order", "least_loaded", "adaptive")),
-        outliers=rng.choice((None, Outliers(consecutive=2, interval=5.0, minimum=4, base=2.0, maximum=8.0))),
+        strategy=rng.choice(strategies),
+        outliers=rng.choice((None, outliers)),
         hedge=_hedge(rng),
     )
 
@@ -149,12 +158,13 @@ def _service(endpoint: Endpoint, rng: random.Random) -> Service:
         slowdown=rng.choice((1.0, 1.5)),
         maximum=rng.choice((None, None, 10)),
         requests_per_minute=rng.choice((None, None, None, 60.0, 600.0)),
+        tokens_per_minute=rng.choice((None, None, None, 2000.0, 50_000.0)),
         headers=rng.random() < 0.7,
         retry_after=rng.random() < 0.7,
     )
 
 
-def _load(names: tuple[str, ...], duration: float, rng: random.Random) -> Load:
+def _load(names: tuple[str, ...], duration: float, alike: bool, rng: random.Random) -> Load:
     calls = rng.choice((20, 60, 150))
     rate = calls / duration * rng.choice((1.0, 1.0, 4.0))
     models = (*(f"{name}:m" for name in names), *(("both",) if len(names) > 1 else ()))
@@ -173,6 +183,10 @@ def _load(names: tuple[str, ...], duration: float, rng: random.Random) -> Load:
         tenants=rng.choice((("",), ("x", "y"), tuple("uvwxyz"))),
         timeout=rng.choice(((60.0,), (1.0, 60.0), (0.05, 0.5, 5.0), (600.0,))),
         output_tokens=LogNormal(rng.choice((1.0, 50.0)), rng.choice((0.0, 0.8)), 2000.0),
+        max_tokens=rng.choice((None, None, 100, 1000)),
+        alike=rng.choice((2, 10)) if alike else None,
+        sessions=rng.choice((None, None, 3)),
+        repeatable=rng.choice((0.0, 0.5, 1.0)),
         cancelled=rng.choice((0.0, 0.1, 0.5)),
         patience=rng.choice((0.01, 0.5, 10.0)),
         pinned=rng.choice((0.0, 0.0, 0.2)) if models else 0.0,
@@ -201,10 +215,10 @@ def _actions(endpoints: tuple[Endpoint, ...], duration: float, rng: random.Rando
     for _ in range(rng.choice((0, 0, 2, 6))):
         endpoint = rng.choice(endpoints)
         kind = rng.choice(_KEY_CHANGES)
-        key = rng.choice(_LETTERS[: len(keys_of(endpoint))])
+        key = rng.choice([key.name for key in keys_of(endpoint)])
         actions.append(Action(at=rng.random() * duration, kind=kind, endpoint=str(endpoint.name), key=key))
     if rng.random() < 0.1:
-        actions.append(Action(at=rng.random() * duration, kind="close"))
+        actions.append(Action(at=rng.random() * duration, kind="close", drain=rng.choice((0.0, 1.0, 60.0))))
     return tuple(sorted(actions, key=lambda action: action.at))
 
 

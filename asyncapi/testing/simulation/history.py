@@ -115,6 +115,7 @@ class RequestArrived(Happening, frozen=True, gc=False):
     key: str
     kind: str
     calls: tuple[str, ...]
+    question: str
     tokens: int
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -194,5 +194,10 @@ _MADE = (
     _mixed_chaos,
 )
 
+
+def _told(make: Callable[[], Scenario]) -> Scenario:
+    return msgspec.structs.replace(make(), story=make.__doc__ or "")
+
+
 #: The named worlds. Each is a plain ``Scenario``: change it with ``msgspec.structs.replace``.
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({s.name: s for s in (make() for make in _MADE)})
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType({s.name: s for s in map(_told, _MADE)})

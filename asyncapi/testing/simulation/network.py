@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 
 import orjson
@@ -17,22 +17,48 @@ from asyncapi.types.wire import Outgoing, WireResponse
 
 __all__ = ["Network", "SimulatedStream"]
 
+#: Where in a chat's body the question begins; it ends with a bar.
+_MARK = b'"content":"'
 _STRANGER = PlannedCall(number=-1, at=0.0)
 
 
 class Network:
     """Moves requests to the sites and their answers back. One for a run.
 
-    State: how many requests came (``number``); the ``sites`` have their own.
+    State: how many requests came (``number``); who is ``_waiting`` and who
+    left latest, by question; the ``sites`` have their own.
     """
 
     def __init__(self, plan: Plan, history: History, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.sites = {name: Site(name, plan) for name in plan.services}
-        self.calls = {f"c{call.number}": call for call in plan.calls}
+        self.asking: dict[str, list[PlannedCall]] = {}
+        self._waiting: dict[str, dict[str, None]] = {}
+        self._latest: dict[str, str] = {}
+        for call in plan.calls:
+            self.expect(call)
         self.number = 0
         self.history = history
         self._places: dict[str, tuple[Site, str]] = {}
+
+    def begins(self, call: PlannedCall) -> None:
+        """A caller awaits its answer from now on."""
+        if call.asks is not None:
+            self._waiting.setdefault(call.question, {})[f"c{call.number}"] = None
+
+    def ends(self, call: PlannedCall) -> None:
+        """It does no longer; the last of those that ask the same is remembered."""
+        if call.asks is not None:
+            del self._waiting[call.question][f"c{call.number}"]
+            self._latest[call.question] = f"c{call.number}"
+
+    def _who(self, question: str, calls: list[PlannedCall]) -> Iterable[str]:
+        """The callers that a question is from."""
+        return self._waiting.get(question) or (self._latest.get(question, f"c{calls[0].number}"),)
+
+    def expect(self, call: PlannedCall) -> None:
+        """A call that may come: services answer by what it says of itself."""
+        self.asking.setdefault(call.question, []).append(call)
 
     async def send(self, request: Outgoing, /) -> WireResponse:
         """The whole answer."""
@@ -70,13 +96,22 @@ class Network:
     def _begin(self, request: Outgoing) -> _Exchange:
         site, kind = self._place(request.url)
         caller = request.headers["X-Request-ID"]
-        asked = self._read(request, kind, caller)
+        asked = self._read(request, kind)
         self.number += 1
         key = request.headers["Authorization"].removeprefix("Bearer ")
         answer = site.answer(asked, key, self.clock())
         exchange = _Exchange(self, site, answer, asked)
         self.history.add(
-            RequestArrived(site.name, self.number, caller, key, asked.kind, asked.calls, answer.charged)
+            RequestArrived(
+                site.name,
+                self.number,
+                caller,
+                key,
+                asked.kind,
+                asked.calls,
+                asked.questions[0],
+                answer.charged,
+            )
         )
         return exchange
 
@@ -87,18 +122,26 @@ class Network:
             place = self._places[url] = (self.sites[host.removesuffix(".sim")], path.rpartition("/")[2])
         return place
 
-    def _read(self, request: Outgoing, operation: str, caller: str) -> Asked:
+    def _read(self, request: Outgoing, operation: str) -> Asked:
         body = request.body or b""
         if operation == "embeddings":
-            texts = orjson.loads(body)["input"]
-            planned = [self.calls.get(f"c{text}", _STRANGER) for text in texts]
-            names = tuple(f"c{text}" for text in texts)
-            tokens = sum(call.input_tokens for call in planned)
-            return Asked("embed", names, tokens, 0, 0, [float(text) for text in texts])
-        call = self.calls.get(caller, _STRANGER)
+            questions = orjson.loads(body)["input"]
+        else:
+            start = body.index(_MARK) + len(_MARK)
+            questions = [body[start : body.index(b"|", start)].decode()]
+        asking = [self.asking.get(question) or [_STRANGER] for question in questions]
+        names = tuple(
+            name
+            for question, calls in zip(questions, asking, strict=True)
+            for name in self._who(question, calls)
+        )
+        tokens = sum(calls[0].input_tokens for calls in asking)
+        if operation == "embeddings":
+            return Asked("embed", names, tuple(questions), tokens, 0, 0)
+        call = asking[0][0]
         kind = "stream" if b'"stream":true' in body else "chat"
         out = call.output_tokens if call.max_tokens is None else min(call.output_tokens, call.max_tokens)
-        return Asked(kind, (caller,), call.input_tokens, out, call.max_tokens or 0, ())
+        return Asked(kind, names, tuple(questions), tokens, out, call.max_tokens or 0)
 
 
 class _Exchange:
@@ -131,14 +174,14 @@ class _Exchange:
         if answer.body is not None:
             return answer.body
         if asked.kind == "embed":
-            return embedding_answer(asked.numbers, asked.tokens_in)
-        return chat_answer(asked.calls[0], asked.tokens_in, asked.tokens_out)
+            return embedding_answer([float(q[1:]) for q in asked.questions], asked.tokens_in)
+        return chat_answer(asked.questions[0], asked.tokens_in, asked.tokens_out)
 
     def pieces(self) -> list[bytes]:
         """The answer's bytes as they come; the last of a stream says that it is whole."""
         if self.answer.body is not None or self.asked.kind != "stream":
             return [self.body()]
-        return stream_pieces(self.asked.calls[0], self.asked.tokens_in, self.asked.tokens_out)
+        return stream_pieces(self.asked.questions[0], self.asked.tokens_in, self.asked.tokens_out)
 
     def fail(self, answer: Answer) -> AsyncAPIError:
         """The connection is refused, or lost."""

@@ -27,8 +27,8 @@ def draw(scenario: Scenario, seed: int) -> Plan:
     endpoints = tuple(_placed(endpoint) for endpoint in scenario.endpoints)
     keys = {cast(str, e.name): [key.name for key in keys_of(e)] for e in endpoints}
     drawn = [
-        _call(load, arrival, rng, keys)
-        for load in scenario.loads
+        _call(load, place, arrival, rng, keys)
+        for place, load in enumerate(scenario.loads)
         for arrival in _arrivals(load, rng, scenario.duration)
     ]
     drawn.sort(key=lambda call: call.at)
@@ -43,6 +43,7 @@ def draw(scenario: Scenario, seed: int) -> Plan:
         faults=scenario.faults,
         actions=scenario.actions,
         chaos=scenario.chaos,
+        single_flight=scenario.single_flight,
         recovery=scenario.recovery,
     )
 
@@ -75,7 +76,9 @@ def _arrivals(load: Load, rng: random.Random, duration: float) -> Iterator[Arriv
         yield arrival._replace(at=load.start + arrival.at)
 
 
-def _call(load: Load, arrival: Arrival, rng: random.Random, keys: dict[str, list[str]]) -> PlannedCall:
+def _call(
+    load: Load, place: int, arrival: Arrival, rng: random.Random, keys: dict[str, list[str]]
+) -> PlannedCall:
     kind = rng.choice(load.kinds)
     names = keys.get(load.model.partition(":")[0], [])
     streams = kind == "stream"
@@ -84,6 +87,7 @@ def _call(load: Load, arrival: Arrival, rng: random.Random, keys: dict[str, list
     return PlannedCall(
         number=0,
         at=arrival.at,
+        asks=None if load.alike is None else 1000 * place + rng.randrange(load.alike),
         kind=kind,
         model=load.model,
         priority=rng.choice(load.priorities),
@@ -95,6 +99,8 @@ def _call(load: Load, arrival: Arrival, rng: random.Random, keys: dict[str, list
         cancel_after=rng.expovariate(1.0 / load.patience) if rng.random() < load.cancelled else None,
         key=rng.choice(names) if names and rng.random() < load.pinned else None,
         on_open="wait" if rng.random() < load.waiting else "fail",
+        session=None if load.sessions is None else f"s{rng.randrange(load.sessions)}",
+        repeatable=bool(load.repeatable) and rng.random() < load.repeatable,
         leaves_after=rng.randrange(3) if streams and rng.random() < load.leaving else None,
         pause=rng.choice((0.01, 0.3)) if streams and rng.random() < load.slow else 0.0,
     )

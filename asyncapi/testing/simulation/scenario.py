@@ -140,9 +140,11 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """A stream of calls to one target.
 
     Choices are drawn evenly from the tuples: repeat an entry to make it likelier. ``tenants`` get shares that
-    fall as 1, 1/2, 1/3 and so on. ``timeout`` is each call's total. Shares are probabilities: ``cancelled``
-    by the caller after a time around ``patience``, ``pinned`` to one key, ``waiting`` for an open breaker
-    instead of failing at once, ``leaving`` a stream early, ``slow`` at reading one.
+    fall as 1, 1/2, 1/3 and so on. ``timeout`` is each call's total. ``alike`` is how many different things
+    are asked; None: each call asks something of its own. ``sessions`` is how many there are, None for none.
+    Shares are probabilities: ``repeatable`` calls may be hedged; ``cancelled`` by the caller after a time
+    around ``patience``, ``pinned`` to one key, ``waiting`` for an open breaker instead of failing at once,
+    ``leaving`` a stream early, ``slow`` at reading one.
     """
 
     model: str = "main:m"
@@ -157,6 +159,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: LogNormal = LogNormal(20.0)
     output_tokens: LogNormal = LogNormal(100.0, 0.8, 4000.0)
     max_tokens: int | None = None
+    alike: int | None = None
+    repeatable: float = 0.0
+    sessions: int | None = None
     cancelled: float = 0.0
     patience: float = 1.0
     pinned: float = 0.0
@@ -181,12 +186,13 @@ class Chaos(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator does: to a key of an endpoint, or to the client."""
+    """What an operator does: to a key, or to the client, which then has ``drain`` seconds to end."""
 
     at: float
     kind: Literal["remove", "add", "restore", "close"]
     endpoint: str = ""
     key: str = ""
+    drain: float = 0.0
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +204,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str = "scenario"
+    story: str = ""
     endpoints: tuple[Endpoint, ...] = (Endpoint("openai", name="main", keys=("sk-a",)),)
     services: Mapping[str, Service] = {}
     routes: Mapping[str, Route] = {}
@@ -205,6 +212,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     actions: tuple[Action, ...] = ()
     chaos: Chaos = Chaos()
+    single_flight: bool = False
     duration: float = 60.0
     recovery: bool = True
 
@@ -214,6 +222,7 @@ class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     number: int
     at: float
+    asks: int | None = None
     kind: Kind = "chat"
     model: str = "main:m"
     priority: str = "NORMAL"
@@ -225,8 +234,15 @@ class PlannedCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cancel_after: float | None = None
     key: str | None = None
     on_open: Literal["fail", "wait"] = "fail"
+    repeatable: bool = False
+    session: str | None = None
     leaves_after: int | None = None
     pause: float = 0.0
+
+    @property
+    def question(self) -> str:
+        """What services see of it: its own name, or one that those share that ask the same."""
+        return f"c{self.number}" if self.asks is None else f"q{self.asks}"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +257,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     actions: tuple[Action, ...] = ()
     chaos: Chaos = Chaos()
+    single_flight: bool = False
     recovery: bool = True
 
     @property

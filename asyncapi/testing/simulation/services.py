@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,17 +72,14 @@ class Window:
 
 
 class Asked(NamedTuple):
-    """What a request says, as the service reads it: which ``calls`` it carries, and its tokens.
-
-    ``numbers`` are the texts of an embedding request.
-    """
+    """What a request says, as the service reads it: its ``questions``, the ``calls`` that ask, its tokens."""
 
     kind: str
     calls: tuple[str, ...]
+    questions: tuple[str, ...]
     tokens_in: int
     tokens_out: int
     most_out: int
-    numbers: Sequence[float]
 
 
 @dataclass(slots=True)
@@ -143,7 +140,7 @@ class Site:
 
         Its luck depends on nobody else's: so a smaller world still meets what the large one met.
         """
-        first = asked.calls[0]
+        first = asked.questions[0]
         self._tries[first] += 1
         self._random.seed(f"{self._seed}/{first}/{self._tries[first]}")
         faults = (

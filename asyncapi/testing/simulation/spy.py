@@ -146,7 +146,9 @@ class Spy:
         if call.waiter is None or call.waiter.done() or endpoint.semaphore.locked():
             return
         options = call.options
-        if endpoint.cool_until <= now and endpoint.keys.wait(now, options.key, options.user) == 0.0:
+        tokens = call.tokens if endpoint.keys.metered else None
+        key_s = endpoint.keys.wait(now, options.key, options.user, tokens)
+        if endpoint.cool_until <= now and key_s == 0.0:
             yield "nobody_waits_for_nothing", f"{call.id} could go at {now:.6f} s, and nobody looks"
 
     def leftovers(self) -> Iterator[str]:

@@ -66,6 +66,7 @@ class World:
         self._renewed = self._asked = 0
         self._refused: dict[str, float] = {}
         self._closed = False
+        self._shutting: asyncio.Task[None] | None = None
         self._client: Client
 
     def now(self) -> float:
@@ -84,7 +85,10 @@ class World:
             log=False,
             environment={},
             seed=plan.seed,
+            single_flight=plan.single_flight or None,
         )
+        # Ids that the client makes itself are random, so that those of two processes differ.
+        self._client._runtime._prefix = "own-"
         for name in plan.services:
             self._spies.append(Spy(self._client._runtime.endpoint(name), self.history, self._strike))
         loop.after_turn, loop.after_jump = self._look, self._jumped
@@ -100,21 +104,25 @@ class World:
         timers = [
             loop.call_later(action.at, self._act, action) for action in actions if action.kind != "close"
         ]
-        closing = min((action.at for action in actions if action.kind == "close"), default=None)
+        end = min((a for a in actions if a.kind == "close"), key=lambda a: a.at, default=None)
+        closing = end.at if end is not None else None
+        drain = end.drain if end is not None else 0.0
         for planned in self.plan.calls:
             if closing is not None and planned.at >= closing:
                 await self._wait_until(closing)
-                await self._shut()
+                self._shut(drain)
                 closing = None
             await self._wait_until(planned.at)
             self._start(planned)
         if closing is not None:
             await self._wait_until(closing)
-            await self._shut()
+            self._shut(drain)
         while pending := [task for task in self.tasks.values() if not task.done()]:
             await asyncio.wait(pending)
         for timer in timers:
             timer.cancel()
+        if self._shutting is not None:
+            await self._shutting
         await self._rest()
 
     async def _wait_until(self, moment: float) -> None:
@@ -147,12 +155,13 @@ class World:
             "request_id": name,
             "on_open": planned.on_open,
         }
-        if planned.number % 3:
+        if planned.repeatable:
             options["idempotent"] = True
-        if planned.number % 5 == 0:
-            options["session"] = planned.tenant or "one"
+        if planned.session is not None:
+            options["session"] = planned.session
         if planned.key is not None:
             options["key"] = planned.key
+        self.network.begins(planned)
         try:
             add(await self._ask(planned, name, options))
         except asyncio.CancelledError:
@@ -166,21 +175,22 @@ class World:
         except Exception as error:  # noqa: BLE001  whatever comes out of a call that may not is a finding
             add(CallEnded(name, f"{type(error).__name__}: {error}"))
         finally:
+            self.network.ends(planned)
             self.ended += 1
 
     async def _ask(self, planned: PlannedCall, name: str, options: dict[str, Any]) -> Happening:
         client, model = self._client, planned.model
         if planned.kind == "embed":
-            reply = await client.embed(model, name[1:], **options)
-            right = reply.vectors[0][0] == planned.number
+            reply = await client.embed(model, planned.question, **options)
+            right = reply.vectors[0][0] == float(planned.question[1:])
             return CallEnded(name, "ok" if right else "the answer of another call")
         if planned.max_tokens is not None:
             options["max_tokens"] = planned.max_tokens
-        prompt = _LETTERS[: 4 * planned.input_tokens]
+        prompt = f"{planned.question}|{_LETTERS[: 4 * planned.input_tokens]}"
         if planned.kind == "stream":
             return await self._read(planned, name, prompt, options)
         text = (await client.chat(model, prompt, **options)).text
-        return CallEnded(name, "ok" if text == name else "the answer of another call")
+        return CallEnded(name, "ok" if text == planned.question else "the answer of another call")
 
     async def _read(self, planned: PlannedCall, name: str, prompt: str, options: dict[str, Any]) -> CallEnded:
         read, right = 0, True
@@ -190,7 +200,7 @@ class World:
             async for chunk in stream:
                 if chunk.text:
                     read += 1
-                    right = right and chunk.text == name
+                    right = right and chunk.text == planned.question
                 if read == planned.leaves_after:
                     return CallEnded(name, "ok", True, read, True)
                 if planned.pause:
@@ -274,17 +284,18 @@ class World:
             planned = PlannedCall(
                 number=number, at=0.0, model=f"{endpoint}:m", timeout=3600.0, output_tokens=1, on_open="wait"
             )
-            self.network.calls[name] = planned
+            self.network.expect(planned)
             self._start(planned)
             await asyncio.wait([self.tasks[name]])
             if self._refused.get(name) is None:
                 return
             await asyncio.sleep(max(1.0, self._refused[name]))
 
-    async def _shut(self) -> None:
+    def _shut(self, drain: float) -> None:
+        """Close the client beside the callers, who go on."""
         self._closed = True
         self.history.add(ClientClosed())
-        await self._client.aclose()
+        self._shutting = self._loop.create_task(self._client.aclose(drain=drain), name="close")
 
     async def _close(self) -> None:
         if self._client._runtime._loop is not None:

@@ -92,7 +92,8 @@ def the_limit_is_cut_once(evidence: Evidence) -> Iterator[tuple[float | None, st
     cut: dict[str, float] = {}
     for at, lease in evidence.history.of(LeaseReturned):
         before, after = lease.limits
-        if after >= before - 1:  # a ramp takes back, one by one, the places of calls from before it
+        # A ramp begins when the breaker closes, and takes back one by one the places of earlier calls.
+        if after >= before - 1 or lease.generations[0] != lease.generations[1]:
             continue
         if lease.granted <= cut.get(lease.endpoint, -1.0):
             yield at, f"{lease.endpoint} went from {before} to {after} for a call from before its last cut"

@@ -90,6 +90,7 @@ class _Line:
         self.present: Counter[_Flow] = Counter()
         self.period: Counter[_Flow] = Counter()  # how many came since their flow last was empty
         self.largest = 1.0
+        self.even = True
 
     def enter(self, call: str, flow: _Flow) -> None:
         if not self.present[flow]:
@@ -110,7 +111,9 @@ class _Line:
         for other, served in self.served.items():
             got = served - found.served[other]
             share = WEIGHTS[Priority[other[1]]] / weight
-            bound = self.largest * (share * (found.ahead + 1) + 2)
+            # A call that cost more than was thought is paid for by those of its flow that come after it.
+            own, other_s = (1, 2) if self.even else (2, 4)
+            bound = self.largest * (share * (found.ahead + own) + other_s)
             if other != found.flow and got > bound + 1e-6:
                 return f"{other} was served {got:g} while it waited, at most {bound:g} is fair"
         return None
@@ -137,6 +140,7 @@ def nobody_starves(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
         elif isinstance(what, LeaseTaken) and what.queued:
             line = lines[what.endpoint]
             line.largest = max(line.largest, what.cost)
+            line.even = line.even and what.cost == 1.0
             found = line.leave(what.call)
             if found is not None and what.plain and not what.attempts:
                 excess = line.excess(found) if evidence.plain(what.call) else None

@@ -69,15 +69,18 @@ def nothing_is_sent_without_a_lease(evidence: Evidence) -> Iterator[tuple[float 
 def nothing_is_sent_for_nobody(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
     """Nothing is sent once every caller that it is for has ended or was cancelled.
 
-    A batch has a task of its own, which learns of it some turns of the loop later.
+    A batch and a flight have tasks of their own, which learn of it some turns of the loop later.
     """
     gone: dict[str, float] = {}
     for at, what in evidence.history:
-        if isinstance(what, CallEnded | CancelAsked):
-            gone.setdefault(what.call, at)
+        if isinstance(what, CallBegan):
+            gone[what.call] = math.inf
+        elif isinstance(what, CallEnded | CancelAsked):
+            gone[what.call] = min(at, gone.get(what.call, at))
         elif isinstance(what, RequestArrived):
-            news = at - _NEWS_S if what.kind == "embed" else at
-            if all(gone.get(call, math.inf) <= news for call in what.calls):
+            shared = what.kind == "embed" or evidence.plan.single_flight
+            news = at - _NEWS_S if shared else at
+            if all(gone.get(call, -math.inf) <= news for call in what.calls):
                 yield at, f"{what.service} got a request for {', '.join(what.calls)}, which had ended"
 
 
@@ -102,7 +105,7 @@ def every_request_is_judged(evidence: Evidence) -> Iterator[tuple[float | None, 
 
 
 def nothing_is_sent_twice(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
-    """A call is sent again only as it was said: as a retry, a copy, or to its route's next target."""
+    """A call is sent again only after it was said that it would be retried, or moves on its route."""
     sent: Counter[tuple[str, str]] = Counter()
     again: Counter[tuple[str, str]] = Counter()
     for at, what in evidence.history:
@@ -120,25 +123,43 @@ def nothing_is_sent_twice(evidence: Evidence) -> Iterator[tuple[float | None, st
             again[place] += bool(sent[place])
 
 
+def identical_calls_share_a_request(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
+    """With single-flight, a service never has two requests at a time that ask the same in the same way."""
+    if not evidence.plan.single_flight or any(endpoint.hedge for endpoint in evidence.plan.endpoints):
+        return  # a hedged call has a copy
+    under_way: dict[tuple[object, ...], int] = {}
+    for at, what in evidence.history:
+        if isinstance(what, RequestArrived) and what.kind != "embed":
+            place = (what.service, what.kind, what.question, *evidence.wishes(what.call))
+            if place in under_way:
+                yield at, f"{what.service} got {what.question} while it was answering it"
+            under_way[place] = what.number
+        elif isinstance(what, RequestEnded):
+            under_way = {place: number for place, number in under_way.items() if number != what.number}
+
+
 def attempts_are_bounded(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
-    """No call is tried more often than ``Retry.attempts`` says, moves to another key and copies aside."""
+    """No call is tried more often than ``Retry.attempts`` says, moves to another key aside.
+
+    A batch that is refused goes in halves, each of them an attempt.
+    """
     moves: Counter[tuple[str, str]] = Counter()
     for at, what in evidence.history:
-        if isinstance(what, RetryScheduled) and what.error in _MOVES:
-            moves[what.endpoint, what.request_id] += 1
-        elif isinstance(what, HedgeSent):
+        if isinstance(what, HedgeSent):
             # A copy has the next number; elsewhere it is the first all the same.
             moves[what.endpoint, what.request_id] += 1
             if what.to != what.endpoint:
                 moves[what.to, what.request_id] += what.attempt - 1
-        elif isinstance(what, TransportSent):
+        elif isinstance(what, RetryScheduled) and what.error in _MOVES:
+            moves[what.endpoint, what.request_id] += 1
+        elif isinstance(what, TransportSent) and evidence.kind(what.request_id) != "embed":
             most = evidence.settings[what.endpoint].retry.attempts
             if what.attempt - moves[what.endpoint, what.request_id] > most:
                 yield at, f"{what.request_id} goes for the {what.attempt}th time, {most} are allowed"
 
 
 def retries_stay_in_their_budget(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
-    """At every moment the retries of an endpoint are at most its reserve and its share of first
+    """At every moment the retries and copies of an endpoint are at most its reserve and its share of first
     attempts.
     """
     firsts: defaultdict[str, int] = defaultdict(int)
@@ -146,7 +167,7 @@ def retries_stay_in_their_budget(evidence: Evidence) -> Iterator[tuple[float | N
     for at, what in evidence.history:
         if isinstance(what, TransportSent):
             firsts[what.endpoint] += what.attempt == 1
-        elif isinstance(what, RetryScheduled) and what.error not in _FREE:
+        elif isinstance(what, HedgeSent) or (isinstance(what, RetryScheduled) and what.error not in _FREE):
             name = what.endpoint
             retries[name] += 1
             retry = evidence.settings[name].retry
@@ -163,6 +184,7 @@ INVARIANTS = (
     nothing_is_sent_too_late,
     every_request_is_judged,
     nothing_is_sent_twice,
+    identical_calls_share_a_request,
     attempts_are_bounded,
     retries_stay_in_their_budget,
 )
