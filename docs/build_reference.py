@@ -429,7 +429,7 @@ def build() -> dict[Path, str]:
             "Caching",
             "Cache, single-flight and prices are settings of the [client](client.md#client): see "
             "[the guide](../how-to/caching.md). What they counted is in [statistics](statistics.md).",
-            *map(describe, [config.Cache, config.Price, *named(caching)]),
+            *map(describe, [config.Cache, config.Semantic, config.Price, *named(caching)]),
             describe(abc.Store),
         ),
         "jobs": page("Jobs", markdown(jobs.__doc__), *map(describe, named(jobs, "Mapper"))),

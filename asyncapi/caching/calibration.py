@@ -89,7 +89,7 @@ async def calibrate(
 
     Args:
         pairs: Some hundreds at least; with n shared and none wrong the precision is above 1 - 3/n.
-        embed: As in ``Semantic``, such as ``lambda texts: client.embed(model, texts)`` with ``.vectors``.
+        embed: An async function from a list of texts to as many vectors, of the model that will be used.
         guard: The one that will be used; None for the cosine alone.
         thresholds: Which to look at.
     """

@@ -46,6 +46,21 @@ def by_numpy(entries: Any) -> Search:
     return lambda vector: int(np.argmax(entries @ vector))
 
 
+def by_cache(entries: Any) -> Search:
+    """The semantic cache's own, with keys, texts and what is used last: all in one group."""
+    from asyncapi.caching.neighbours import Neighbours
+
+    index = Neighbours(len(entries))
+    for number, vector in enumerate(entries):
+        index.add(b"group", number.to_bytes(8), "a text", vector)
+
+    def search(vector: Any) -> int:
+        found = index.nearest(b"group", vector, 0.85)
+        return int.from_bytes(found[0].key) if found else -1
+
+    return search
+
+
 def by_usearch(entries: Any, kind: str = "f32") -> Search:
     """Unum's HNSW."""
     from usearch.index import Index
@@ -80,6 +95,7 @@ def by_faiss(entries: Any, hnsw: bool = True) -> Search:
 
 KINDS: dict[str, tuple[str, Callable[[Any], Search]]] = {
     "numpy": ("numpy", by_numpy),
+    "cache": ("numpy", by_cache),
     "faiss-flat": ("faiss-cpu", lambda entries: by_faiss(entries, hnsw=False)),
     "usearch": ("usearch", by_usearch),
     "usearch-i8": ("usearch", lambda entries: by_usearch(entries, "i8")),
