@@ -12,6 +12,9 @@ from asyncapi.types.requests import Priority
 
 __all__ = ["CallQueue", "Entry"]
 
+#: How many are let aside for the sake of one behind them that has a key of its own.
+MOST_ASIDE = 64
+
 #: (start tag, sequence, call): the sequence makes ties first come first served, and keeps the heap
 #: from ever comparing two calls.
 Entry: TypeAlias = tuple[float, int, Call]
@@ -24,16 +27,18 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
     it reaches the head, or when more than half of the heap is dead. So cancelling 30,000 waiting
     calls costs no more each than cancelling 100.
 
-    State: the heap (of the base class); the entries set ``_aside`` (they wait for a key of their
-    own and must not hold up the others); how many of both are ``_live``; the ``_newcomers`` among them
-    by priority, oldest first, and how many there are (``_new``). Calls that were admitted before and
-    come back for another attempt are none: the bound is for newcomers, and so is eviction.
+    State: the heap (of the base class); the entries set ``_aside`` (they wait for keys, and must not
+    hold up those that have others); how many of both are ``_live``, and ``_choosy`` about their key; the
+    ``_newcomers`` among them by priority, oldest first, and how many there are (``_new``). Calls that
+    were admitted before and come back for another attempt are none: the bound is for newcomers, and so
+    is eviction.
     """
 
     def __init__(self, bound: int) -> None:
         super().__init__()
         self.bound = bound
         self._aside: list[Entry] = []
+        self._choosy = 0
         self._live = 0
         self._newcomers: tuple[dict[int, Call], ...] = tuple({} for _ in Priority)
         self._new = 0
@@ -66,6 +71,8 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
             self._newcomers[call.options.priority][call.sequence] = call
             self._new += 1
         self._live += 1
+        if call.options.key is not None or call.options.user is not None:
+            self._choosy += 1
         heapq.heappush(self._queue, item)
 
     def get_nowait(self) -> Entry:
@@ -81,8 +88,13 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
                 return next(reversed(calls.values()))
         return None
 
+    @property
+    def picky(self) -> bool:
+        """Whether it is worth letting the head aside: somebody who asks for a key of their own may wait."""
+        return self._choosy > 0 and len(self._aside) < MOST_ASIDE
+
     def set_aside(self) -> None:
-        """The head, which only its own key keeps waiting, lets the next in line go first."""
+        """The head, which only its keys keep waiting, lets the next in line go first."""
         self._aside.append(heapq.heappop(self._queue))
 
     def bring_back(self) -> None:
@@ -121,6 +133,8 @@ class CallQueue(asyncio.PriorityQueue[Entry]):
     def _gone(self, call: Call) -> None:
         """It waits no longer, and is no newcomer any more."""
         self._live -= 1
+        if call.options.key is not None or call.options.user is not None:
+            self._choosy -= 1
         if call.attempts:
             return
         self._new -= 1

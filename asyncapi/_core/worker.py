@@ -71,7 +71,9 @@ class Worker:
                 continue  # a probe hung, the breaker opened on being asked, and refused it
             elif type(decision) is not Wait:
                 endpoint.reject(call, endpoint.refused(call, decision))
-            elif decision.station == "key" and call.choosy:
+            elif decision.station == "key" and (call.choosy or queue.picky):
+                # Others may go with other keys meanwhile, but not with those that it waits for.
+                endpoint.keys.hold(now, decision.seconds, call.options.key, call.options.user)
                 queue.set_aside()
                 wake = min(wake, now + decision.seconds)
             else:
@@ -111,17 +113,21 @@ class Worker:
         endpoint.reject(call, endpoint.refused(call, refusal))
         return True
 
+    def _bring_back(self) -> None:
+        self._endpoint.queue.bring_back()
+        self._endpoint.keys.held.clear()
+
     async def _next_pace(self) -> None:
         # aiolimiter orders its waiters by amount and can't refund: here it has one waiter, and a turn
         # that its call no longer needs goes to the next in line, or is lost.
-        self._endpoint.queue.bring_back()
+        self._bring_back()
         assert self._endpoint.pace is not None
         await self._endpoint.pace.acquire()
         self._endpoint.paced = True
 
     async def _sleep(self, seconds: float) -> None:
         """Until kicked, or until the time is over."""
-        self._endpoint.queue.bring_back()
+        self._bring_back()
         self._endpoint.paced = False  # a turn that is kept would let two calls leave together later
         loop = asyncio.get_running_loop()
         pause = self._pause = loop.create_future()

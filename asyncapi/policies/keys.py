@@ -148,8 +148,9 @@ class KeyRing:
     """The keys of one endpoint.
 
     State: ``keys`` in order; whether any of them is ``metered``, so that calls must say how many tokens
-    they need; and the number of ``_turns`` that were given. An endpoint without keys
-    has one nameless key, so that every lease holds one.
+    they need; the number of ``_turns`` that were given; and which keys are ``held``, until when (clock
+    seconds), for a call that waits for them. An endpoint without keys has one nameless key, so that every
+    lease holds one.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class KeyRing:
         self._random = random
         self._turns = 0
         self.metered = False
+        self.held: dict[KeyState, float] = {}
         for key in keys:
             self.add(key)
 
@@ -178,16 +180,29 @@ class KeyRing:
     ) -> float:
         """Seconds until ``take`` gives a key; infinity when every key for it is parked or gone."""
         keys = self.keys
-        if len(keys) == 1 and name is None and user is None:
+        if len(keys) == 1 and name is None and user is None and not self.held:
             key = keys[0]
             return key.wait(now, tokens) if key.parked_until <= now and not key.users else math.inf
         candidates = self.candidates(name, user)
-        waits = [key.wait(now, tokens) for key in candidates if key.parked_until <= now]
+        waits = [self._wait(key, now, tokens) for key in candidates if key.parked_until <= now]
         wait = min(waits, default=math.inf)
         if wait and 0 < len(waits) < len(candidates):
             # One that is parked may be back before those that rest.
             wait = min(wait, *(k.parked_until - now for k in candidates if k.parked_until > now))
         return wait
+
+    def hold(self, now: float, seconds: float, name: str | None, user: str | None) -> None:
+        """A call is let past that could go with one of its keys after so many seconds.
+
+        Until it has had its turn, or ``held`` is cleared, they are no one else's: those that need less of
+        them would otherwise take it away for ever.
+        """
+        for key in self.candidates(name, user):
+            self.held[key] = max(self.held.get(key, now), now + seconds)
+
+    def _wait(self, key: KeyState, now: float, tokens: Tokens | None) -> float:
+        wait = key.wait(now, tokens)
+        return max(wait, self.held[key] - now) if key in self.held else wait
 
     def rest(self, now: float, name: str | None = None, user: str | None = None) -> float:
         """Seconds until the first of a call's keys has rested enough; rates and parking aside."""
@@ -237,7 +252,7 @@ class KeyRing:
         self, now: float, name: str | None, user: str | None, session: str, tokens: Tokens | None
     ) -> KeyState:
         candidates = self.candidates(name, user)
-        ready = [key for key in candidates if key.parked_until <= now and key.wait(now, tokens) == 0.0]
+        ready = [key for key in candidates if key.parked_until <= now and self._wait(key, now, tokens) == 0.0]
         if session:
             return _of_session(session, candidates, ready)
         if self.strategy == "weighted":

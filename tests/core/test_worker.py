@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import orjson
 import pytest
 
 from asyncapi import AsyncAPIError, Breaker, ChatResponse, CircuitOpenError, Client, Key, Priority, Retry
@@ -230,3 +231,67 @@ async def test_a_queued_call_is_refused_when_a_hung_probe_opens_the_breaker_at_i
         await outcomes([probe])
         assert transport.total == 2
         assert_at_rest(client, transport)
+
+
+async def test_a_call_whose_own_key_is_ready_does_not_wait_behind_those_who_share_another(
+    virtual_clock: VirtualTime,
+) -> None:
+    """The shared key rests for 5 s, and ten calls wait for it: alice has a key of her own."""
+    shared, own = Key("sk-a", name="a"), Key("sk-b", name="b", users=("alice",))
+    async with client_of(ScriptedTransport(_throttle_a), keys=[shared, own], limit=2) as client:
+        await outcomes([client.chat(MODEL, "throttled", timeout=1.0)])
+        waiting = start(*spread_calls(client, 10))
+        await turns()
+        answer = await client.chat(MODEL, "mine", user="alice")
+        assert answer.text == "sk-b"
+        assert virtual_clock.elapsed < 1.0
+        assert {answer.text for answer in await asyncio.gather(*waiting)} == {"sk-a"}
+        assert virtual_clock.elapsed == pytest.approx(5.5, abs=0.6)
+        assert_at_rest(client)
+
+
+async def test_those_who_were_set_aside_for_another_keep_their_order() -> None:
+    """However many are let aside in between."""
+    shared, own = Key("sk-a", name="a"), Key("sk-b", name="b", users=("alice",))
+    transport = ScriptedTransport(_throttle_a)
+    async with client_of(transport, keys=[shared, own], limit=1, queue_size=300) as client:
+        await outcomes([client.chat(MODEL, "throttled", timeout=1.0)])
+        waiting = start(*spread_calls(client, 200))
+        mine = start(*(client.chat(MODEL, f"mine-{n}", user="alice") for n in range(3)))
+        await asyncio.gather(*waiting, *mine)
+        assert_at_rest(client)
+    served = [str(sent.json()["messages"][0]["content"]) for sent in transport.requests[1:]]
+
+    assert [text for text in served if not text.startswith("mine")] == [str(n) for n in range(200)]
+
+
+async def test_a_large_call_for_one_key_is_not_starved_by_small_ones_for_any(
+    virtual_clock: VirtualTime,
+) -> None:
+    """Set aside, it holds its key: small calls go with the other one until it has had its turn."""
+    keys = [Key("sk-a", name="a", tokens_per_minute=5_000), Key("sk-b", name="b", tokens_per_minute=5_000)]
+    ended: dict[str, float] = {}
+
+    def all_that_it_may(request: Outgoing) -> Step:
+        assert request.body is not None
+        most = orjson.loads(request.body)["max_completion_tokens"]
+        usage = {"prompt_tokens": 20, "completion_tokens": most, "total_tokens": 20 + most}
+        choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}
+        answer = {"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}
+        return reply(answer, delay=0.1)
+
+    transport = ScriptedTransport(all_that_it_may, keep=1)
+
+    async def one(name: str, most: int, **options: str) -> None:
+        await client.chat(MODEL, name, max_tokens=most, timeout=None, **options)  # type: ignore[arg-type]
+        ended[name] = virtual_clock.elapsed
+
+    async with client_of(transport, keys=keys, limit=50, queue_size=1000) as client:
+        early = start(*(one(f"early-{n}", 300) for n in range(60)))
+        (large,) = start(one("large", 4_500, key="a"))
+        late = start(*(one(f"late-{n}", 300) for n in range(150)))
+        await asyncio.gather(*early, large)
+
+        assert ended["large"] <= max(at for name, at in ended.items() if name.startswith("early")) + 61
+        await asyncio.gather(*late)
+        assert_at_rest(client)

@@ -141,6 +141,7 @@ def assert_at_rest(client: Client, transport: ScriptedTransport | None = None) -
         assert list(queue.calls()) == []
         assert queue.qsize() == 0
         assert queue.empty()
+        assert (queue._choosy, endpoint.keys.held) == (0, {})
         assert (queue._queue, queue._newcomers, queue._new, queue._aside) == ([], ({}, {}, {}), 0, [])
         assert endpoint.breaker.probes == 0 or endpoint.breaker.state is not State.HALF_OPEN
         assert endpoint.batcher._open == {}
