@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -20,6 +21,10 @@ from asyncapi.types.responses import EmbedResponse, Response
 
 __all__ = ["Alike", "Ask"]
 
+#: After so many embeddings in a row that failed or came too late, none is asked for during so many seconds:
+#: a model that hangs would delay every call by the settings' patience.
+_FAILURES, _REST_S = 3, 30.0
+
 #: The client's way to ask, through all of its stations.
 Ask = Callable[[Request, CallOptions], Awaitable[Response]]
 
@@ -30,12 +35,15 @@ class Alike:
     It is asked when the exact cache has no answer, and before anything is sent: a hit saves the call, a
     miss costs the time of an embedding. What can't be embedded in time is a miss.
 
+    State: how many embeddings in a row ``_failed``, and until when none is asked for (``_rests``).
+
     Args:
         settings: Which embedding, which threshold.
         questions: For the part of a request that must be the same.
         cache: Where the answers are.
         ask: For embeddings: so they are batched, guarded, shared and kept like any other call.
-        failed: Told of what went wrong.
+        report: Told of what went wrong.
+        clock: Seconds.
     """
 
     def __init__(
@@ -44,33 +52,45 @@ class Alike:
         questions: Questions,
         cache: ExactCache,
         ask: Ask,
-        failed: Callable[[Question, Exception, str], None],
+        report: Callable[[Question, Exception, str], None],
+        clock: Callable[[], float],
     ) -> None:
         self.semantic = SemanticCache(settings)
         self._settings = settings
         self._questions = questions
         self._cache = cache
         self._ask = ask
-        self._failed = failed
+        self._report = report
+        self._clock = clock
+        self._failed = 0
+        self._rests = -math.inf
 
     async def find(self, question: Question, *, stream: bool = False) -> Kept | None:
         """The answer to what was asked before and means the same."""
         tenant = question.options.get("tenant", "")
         service = self._questions.service(question.request.model)
         subject = self.semantic.subject(question.request, service, tenant)
-        if subject is None:
+        if subject is None or self._clock() < self._rests:
             return None
         question.subject = subject
+        part = "embedding"
         try:
             async with asyncio.timeout(self._settings.patience):
                 vectors = await self._embedded(question, (subject.text,))
             self.semantic.embedded(subject, vectors[0])
+            self._failed = 0
+            part = "search"
+            get = partial(self._cache.get, ttl=question.ttl, stream=stream)
+            found = await self.semantic.find(subject, get)
         except ConfigError:
             raise  # an endpoint that can't embed: better told now than never
-        except Exception as error:  # noqa: BLE001  embeddings that fail must not fail the call
-            self._failed(question, error, "embedding")
+        except Exception as error:  # noqa: BLE001  whatever fails here must not fail the call
+            self._report(question, error, part)
+            if part == "embedding":
+                self._failed += 1
+                if self._failed >= _FAILURES:
+                    self._rests = self._clock() + _REST_S
             return None
-        found = await self.semantic.find(subject, partial(self._cache.get, ttl=question.ttl, stream=stream))
         if found is None:
             return None
         kept, similarity = found

@@ -119,7 +119,9 @@ class Asked:
         def ask(request: Request, options: CallOptions) -> Awaitable[Response]:
             return self.call(request, options, send)
 
-        return Alike(cache.semantic, self._questions, self._cache, ask, self._failed)
+        return Alike(
+            cache.semantic, self._questions, self._cache, ask, self._failed, lambda: self._runtime.clock()
+        )
 
     # --- cache --------------------------------------------------------------------------------
 

@@ -365,3 +365,64 @@ async def test_a_file_says_the_same() -> None:
     settings = asyncapi.config.read(given)
 
     assert settings.cache == Cache(semantic=Semantic(embed="hf_tei:BAAI/bge-m3", threshold=0.9))
+
+
+async def test_a_store_that_fails_at_the_second_look_fails_no_call() -> None:
+    """The exact look was fine; the answer of the neighbour can't be read."""
+
+    class Moody(MemoryStore):
+        broken = False
+
+        async def get(self, key: bytes, /) -> bytes | None:
+            found = await super().get(key)
+            if found is not None and self.broken:
+                raise OSError("the disk is gone")
+            return found
+
+    store, told = Moody(), list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    async with client_of(store=store) as client:
+        await client.chat(MODEL, ASKED)
+        store.broken = True
+        again = await client.chat(MODEL, AGAIN)
+
+    assert again.served.source == "service"
+    assert [context["message"] for context in told] == ["the cache's search failed; calls go on without it"]
+
+
+async def test_a_guard_that_raises_fails_no_call() -> None:
+    """A mistake in it is told, and in doubt the service is asked."""
+
+    def mistaken(asked: str, cached: str) -> bool:
+        raise ZeroDivisionError
+
+    told = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    async with client_of(guard=mistaken) as client:
+        await client.chat(MODEL, ASKED)
+        assert (await client.chat(MODEL, AGAIN)).served.source == "service"
+
+    assert isinstance(told[0]["exception"], ZeroDivisionError)
+
+
+async def test_embeddings_that_hang_delay_three_calls_and_no_more() -> None:
+    """For half a minute none is asked for; then one is tried again."""
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def hanging(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        asked.append(loop.time())
+        await asyncio.sleep(600)
+        return []
+
+    loop.set_exception_handler(lambda loop, context: None)
+    async with client_of(embed=hanging, patience=0.5) as client:
+        begun = loop.time()
+        for number in range(10):
+            await client.chat(MODEL, f"What is question number {number}?")
+        took = loop.time() - begun
+        await asyncio.sleep(30)
+        await client.chat(MODEL, ASKED)
+
+    assert took == pytest.approx(10 * 1.0 + 3 * 0.5, abs=0.01)
+    assert len(asked) == 4
