@@ -111,8 +111,6 @@ class Race(Generic[T]):
         if copy is None or not self._plan.hedger.fits(copy.endpoint):
             return
         copy.deadline = self._call.deadline
-        copy.patient = False
-        copy.on_open = "fail"
         self._task = copy.endpoint.tasks.start(self._run(copy), f"asyncapi hedge {copy.endpoint.name}")
 
     async def _run(self, copy: Call) -> None:
