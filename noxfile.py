@@ -173,6 +173,7 @@ def docs(session: nox.Session) -> None:
     session.install("-q", "-e", ".[dev,uvloop]")
     session.run("python", "docs/build_reference.py", *session.posargs or ["--check"])
     session.run("python", "docs/build_plots.py", *session.posargs or ["--check"])
+    session.run("python", "docs/build_capacity_plot.py", *session.posargs or ["--check"])
     session.run("python", "-m", "pytest", "tests/docs")
 
 

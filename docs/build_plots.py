@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import random
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asyncapi import Priority, Retry
@@ -131,15 +131,15 @@ def build() -> dict[Path, str]:
     return {FOLDER / "fairness.svg": fairness(), FOLDER / "backoff.svg": backoff()}
 
 
-def main() -> int:
+def write(pictures: Mapping[Path, str], script: str) -> int:
     """Write, or compare."""
     stale = 0
-    for path, text in build().items():
+    for path, text in pictures.items():
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if "--check" in sys.argv:
             stale += 1
-            print(f"{path} is not up to date: run python docs/build_plots.py")
+            print(f"{path} is not up to date: run python docs/{script}")
         else:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -148,4 +148,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write(build(), Path(__file__).name))

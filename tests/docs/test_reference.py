@@ -30,7 +30,10 @@ def script(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["build_reference", "build_plots"])
+@pytest.mark.parametrize(
+    "name",
+    ["build_reference", "build_plots", pytest.param("build_capacity_plot", marks=pytest.mark.slow)],
+)
 def test_generated_files_are_up_to_date(name: str) -> None:
     """Running the script again would change nothing."""
     stale = [path for path, text in script(name).build().items() if old(path) != text]
