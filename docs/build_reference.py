@@ -37,9 +37,9 @@ from asyncapi.backends import OpenAIDialect, Quirks, get_backend, known_backends
 from asyncapi.config.environment import WORDS
 from asyncapi.config.fields import expected
 from asyncapi.integrations import aiohttp_web, asgi
+from asyncapi.options import CallOptions
 from asyncapi.policies import routing
 from asyncapi.policies.verdict import judge
-from asyncapi.options import CallOptions
 from asyncapi.telemetry import stats
 from asyncapi.testing import simulation
 from asyncapi.types import events, requests, responses, tensors, wire
