@@ -57,6 +57,8 @@ class Worker:
             if nobody:
                 endpoint.throughput.paused()
             if nobody or endpoint.semaphore.locked():
+                if wake < math.inf:
+                    self._bring_back()
                 await self._sleep(wake - endpoint.clock())
                 wake = math.inf
                 continue
@@ -78,6 +80,8 @@ class Worker:
                 wake = min(wake, now + decision.seconds)
             else:
                 hurried = decision is BEHIND  # only the pace is in its way
+                if wake < math.inf:
+                    self._bring_back()
                 await (self._next_pace() if hurried else self._sleep(min(decision.seconds, wake - now)))
                 wake = math.inf
 
@@ -114,20 +118,19 @@ class Worker:
         return True
 
     def _bring_back(self) -> None:
+        """Those set aside are in line again, before anything is awaited."""
         self._endpoint.queue.bring_back()
         self._endpoint.keys.held.clear()
 
     async def _next_pace(self) -> None:
         # aiolimiter orders its waiters by amount and can't refund: here it has one waiter, and a turn
         # that its call no longer needs goes to the next in line, or is lost.
-        self._bring_back()
         assert self._endpoint.pace is not None
         await self._endpoint.pace.acquire()
         self._endpoint.paced = True
 
     async def _sleep(self, seconds: float) -> None:
         """Until kicked, or until the time is over."""
-        self._bring_back()
         self._endpoint.paced = False  # a turn that is kept would let two calls leave together later
         loop = asyncio.get_running_loop()
         pause = self._pause = loop.create_future()
@@ -143,6 +146,7 @@ class Worker:
     def _crashed(self, error: BaseException) -> None:
         """A bug must not leave callers waiting: they get it, and the next call starts a new worker."""
         task, self._task = self._task, None
+        self._bring_back()
         for call in self._endpoint.queue.calls():
             failure = AsyncAPIError(f"the worker of {self._endpoint.name} failed: {error!r}")
             failure.__cause__ = error
