@@ -9,15 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
 from tests.mutation.mutants import SIMULATOR, Mutant
 
 __all__ = ["Outcome", "applied", "fitting", "run", "source"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 ROOT = Path(__file__).parents[2]
 _PARTS = ("asyncapi", "tests", "examples", "docs", "pyproject.toml", "README.md")
@@ -76,15 +80,23 @@ def run(mutants: Iterable[Mutant], processes: int = 2) -> Iterable[Outcome]:
         for number in range(processes):
             copies.put(copy(Path(folder) / str(number)))
 
-        def one(mutant: Mutant) -> Outcome:
-            root = copies.get()
-            try:
-                return _tried(mutant, root)
-            finally:
-                copies.put(root)
+        def on_a_copy(work: Callable[[T, Path], R]) -> Callable[[T], R]:
+            def one(thing: T) -> R:
+                root = copies.get()
+                try:
+                    return work(thing, root)
+                finally:
+                    copies.put(root)
 
+            return one
+
+        chosen = list(mutants)
+        needed = dict.fromkeys(test for mutant in chosen for test in fitting(mutant))
         with ThreadPoolExecutor(processes) as pool:
-            yield from pool.map(one, mutants)
+            # A test that fails anyway would see every bug.
+            if broken := [killer for killer in pool.map(on_a_copy(_killer), needed) if killer]:
+                raise RuntimeError(f"without any bug there fail: {', '.join(broken)}")
+            yield from pool.map(on_a_copy(_tried), chosen)
 
 
 def _tried(mutant: Mutant, root: Path) -> Outcome:
