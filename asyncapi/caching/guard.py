@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections import Counter
 
 from asyncapi.caching.reading import Reading, base, read
-from asyncapi.caching.words import LIGHT, NEGATIONS
+from asyncapi.caching.words import NEGATIONS
 
 __all__ = ["doubt", "safe_to_share"]
 
 #: Characters beyond which a text is not compared: it holds too much that may differ.
 LONGEST = 2_000
 
-_LIGHT = frozenset(map(base, LIGHT))
 _NEGATIONS = frozenset(map(base, NEGATIONS))
 
 
@@ -70,15 +69,15 @@ def _words(one: Reading, other: Reading) -> str:
     left, right = Counter(one.content), Counter(other.content)
     missing, added = left - right, right - left
     if missing or added:
-        if (missing.keys() | added.keys()) & _NEGATIONS:
-            return "negation"
-        if (missing and added) or not (missing.keys() | added.keys()) <= _LIGHT:
-            return "wording"
+        return "negation" if (missing.keys() | added.keys()) & _NEGATIONS else "wording"
+    if not left:
+        return "wording"  # "what is this": nothing to go by
     return "" if _sequence(one) == _sequence(other) else "order"
 
 
 def _sequence(reading: Reading) -> list[str]:
     """The words whose order counts: a superlative may stand before or after its noun."""
-    words = [word for word in reading.content if word not in _LIGHT]
-    superlatives = [word for word in words if word.endswith("est") and len(word) > 5]
-    return [word for word in words if word not in superlatives] if len(superlatives) == 1 else words
+    superlatives = [word for word in reading.content if word.endswith("est") and len(word) > 5]
+    if len(superlatives) != 1:
+        return list(reading.content)
+    return [word for word in reading.content if word not in superlatives]

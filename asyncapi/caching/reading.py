@@ -87,6 +87,9 @@ _OPENING = re.compile(
 _TURNED = (
     (re.compile(r"^what (?:does|do) ([^?.]+) mean\b"), r"what is the meaning of \1"),
     (re.compile(r"^how old is ([^?.]+)"), r"what is the age of \1"),
+    (re.compile(r"^how much (?:is|are) (?=\d)"), "what is "),
+    (re.compile(r"^(?:name|list|state|give me) the\b"), "what is the"),
+    (re.compile(r"^(?:name|list|give me|show me)\b"), "show"),
     (re.compile(r"^([^']*)\b(\w+)'s (\w+)([^']*)$"), r"\1\3 of \2\4"),
 )
 _ENDINGS = (("n't", " not"), ("'re", " are"), ("'ve", " have"), ("'ll", " will"), ("'d", " would"))
@@ -223,9 +226,9 @@ def _asks(words: list[str]) -> tuple[str, ...]:
     for place, word in enumerate(words):
         if word not in QUESTIONS:
             continue
-        following = spelled(words[place + 1]) if place + 1 < len(words) else ""
-        if word == "how" and following in MEASURES:
-            word = f"how {following}"
+        following, after = (*words[place + 1 : place + 3], "", "")[:2]
+        if word == "how" and (following in MEASURES or (after in AUXILIARIES and following not in EMPTY)):
+            word = f"how {spelled(following)}"  # "how many", "how safe is"
         if not found and place and words[0] in AUXILIARIES:
             found.append("whether")
         if not found or word not in CONJUNCTIONS:

@@ -15,7 +15,6 @@ __all__ = [
     "EMPTY",
     "FUNCTION",
     "IRREGULAR",
-    "LIGHT",
     "LINKS",
     "MEASURES",
     "NEGATIONS",
@@ -54,22 +53,26 @@ EMPTY = _words(
     """a an the this that these those it its there here of in on at to for as than and so then be am
     do if whether please kindly really actually exactly basically simply quite now currently again one
     hi hello hey dear thank ok okay what which who whom whose when where why how i me my mine myself we
-    us our ours ourselves you your yours yourself got"""
+    us our ours ourselves you your yours yourself yet"""
 )
-
-#: Words that one of two texts may have beyond the other, if the other has none of its own.
-LIGHT = _words("wish help way step procedure exact someone anyone thing current yet")
 
 #: Words after which a letter "a" is a name and no article: "from a to b".
 FUNCTION = _words("to and or from into is in on of than with by for")
 
-#: Prepositions that one text may have where the other has none, but not another one.
+#: Words that one text may have where the other has none, but not another one of them.
 LINKS = _classes(
     """
     of
     in on at
     to
     for
+    this these
+    that those
+    here
+    there
+    now currently
+    then
+    again
     """
 )
 
@@ -167,6 +170,8 @@ OPENINGS = _lines(
     hi there
     hello there
     good day
+    help
+    please help
     """
 )
 
@@ -278,24 +283,13 @@ PHRASES = {
     "is there any": "is there",
     "are there any": "are there",
     "do you have any": "do you have",
-    "give me": "show",
-    "show me": "show",
-    "list": "show",
-    "name": "show",
     "what time": "when",
     "at what time": "when",
     "in what year": "when",
     "in which year": "when",
     "on what date": "when",
     "on which date": "when",
-    "how much is": "what is",
-    "how much are": "what is",
     "how much time": "how long",
-    "what is the name of": "what is",
-    "name the": "what is the",
-    "list the": "what is the",
-    "state the": "what is the",
-    "give me the": "what is the",
     "the number of": "how many",
     "have to": "must",
     "has to": "must",
@@ -347,9 +341,8 @@ SYNONYMS = _classes(
     delete erase
     fix repair
     big large huge
-    small little tiny
+    small tiny
     fast quick quickly rapidly rapid
-    tall high
     picture image photo photograph
     car automobile
     shop store
@@ -384,8 +377,6 @@ SYNONYMS = _classes(
     largest biggest
     smallest tiniest
     journey trip
-    application app
-    document doc
     database db
     javascript js
     typescript ts

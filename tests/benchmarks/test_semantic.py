@@ -20,7 +20,7 @@ def test_no_near_miss_that_was_written_passes(half: int) -> None:
     assert [pair for pair in pairs if not doubt(pair.asked, pair.cached)] == []
 
 
-@pytest.mark.parametrize(("half", "least"), [(0, 0.2), (1, 0.1)])
+@pytest.mark.parametrize(("half", "least"), [(0, 0.19), (1, 0.1)])
 def test_some_paraphrases_pass(half: int, least: float) -> None:
     """Few: what it does not know is a miss. Fewer would be a loss."""
     pairs = [pair for pair in sets.written(half) if pair.same]

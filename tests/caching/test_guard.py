@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asyncapi.caching.guard import LONGEST, doubt, safe_to_share
 from asyncapi.caching.reading import base
-from asyncapi.caching.words import EMPTY, LIGHT, NUMBERS, SYNONYMS
+from asyncapi.caching.words import EMPTY, NUMBERS, SYNONYMS
 
 ALIKE = [
     ("How do I reset my password?", "how can i reset my password"),
@@ -94,6 +94,19 @@ APART = [
     ("wording", "Are you Visa or Mastercard?", "Do you do Visa or Mastercard?"),
     ("wording", "How do I top up my Google Pay?", "How do I top up with Google Pay?"),
     ("wording", "Can I send money to my card?", "Can I send money for my card?"),
+    ("wording", "How do I change my name?", "How do I change my list?"),
+    ("question", "How much is a Tesla?", "What is a Tesla?"),
+    ("wording", "What is the name of the app?", "What is the app?"),
+    ("wording", "Can I open a current account?", "Can I open an account?"),
+    ("wording", "What is the step size?", "What is the size?"),
+    ("wording", "Where is the help button?", "Where is the button?"),
+    ("wording", "Where is my application?", "Where is my app?"),
+    ("wording", "Am I high?", "Am I tall?"),
+    ("wording", "Is it cold here?", "Is it cold there?"),
+    ("wording", "Can I pay it now?", "Can I pay it again?"),
+    ("wording", "Is this card mine?", "Is that card mine?"),
+    ("wording", "What is this?", "what are those"),
+    ("question", "How safe is swimming?", "How is swimming safe?"),
     ("name", "Is the US safe?", "Is the us safe?"),
     ("name", "What is IT?", "What is it?"),
     ("name", "What is utf8?", "What is UTF8?"),
@@ -123,7 +136,7 @@ def test_what_changes_the_answer_never_shares(why: str, one: str, other: str) ->
 
 _MORE = ["cat", "paris", "bank", "not", "charged", "U.S.", "5", "1,000"]
 _PLAIN = ["cats", "dogs", "eat", "safe", "water", "the", "is", "of"]
-WORDS = st.sampled_from(sorted({*EMPTY, *LIGHT, *NUMBERS, *SYNONYMS, *_MORE}))
+WORDS = st.sampled_from(sorted({*EMPTY, *NUMBERS, *SYNONYMS, *_MORE}))
 TEXTS = st.one_of(
     st.lists(WORDS, min_size=1, max_size=12).map(" ".join),
     st.text(max_size=60),
@@ -175,7 +188,7 @@ def test_another_word_that_no_table_knows_always_blocks(
 ) -> None:
     """Names, jargon, antonyms: the guard needs not know them."""
     assume(base(one) != base(other))
-    assume(not {one, other} & {*EMPTY, *LIGHT, *SYNONYMS})
+    assume(not {one, other} & {*EMPTY, *SYNONYMS})
 
     assert not safe_to_share(f"{before} {one} {after}", f"{before} {other} {after}")
 
@@ -184,7 +197,7 @@ def test_another_word_that_no_table_knows_always_blocks(
 def test_two_things_that_change_places_always_block(one: str, other: str, between: str) -> None:
     """Who does it to whom, what comes before what."""
     assume(base(one) != base(other))
-    assume(not {one, other} & {*EMPTY, *LIGHT, *SYNONYMS})
+    assume(not {one, other} & {*EMPTY, *SYNONYMS})
 
     assert not safe_to_share(f"is {one} {between} {other}", f"is {other} {between} {one}")
 
