@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -54,3 +55,5 @@ class Semantic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             )
         if self.guard is not None and not callable(self.guard):
             raise ConfigError(f"semantic.guard: expected a function of two texts, got {shown(self.guard)}")
+        if inspect.iscoroutinefunction(self.guard):  # what it returns would count as True
+            raise ConfigError("semantic.guard: expected a plain function of two texts, got an async one")

@@ -339,6 +339,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"embed": 5}, "semantic.embed: expected"),
     ({"embed": embed, "threshold": 1.5}, "semantic.threshold: expected a share above 0, at most 1"),
     ({"embed": embed, "guard": "strict"}, "semantic.guard: expected a function of two texts"),
+    (
+        {"embed": embed, "guard": embed},
+        "semantic.guard: expected a plain function of two texts, got an async one",
+    ),
     ({"embed": embed, "max_entries": 0}, "semantic.max_entries: expected an integer of 1 or more"),
 ]
 
