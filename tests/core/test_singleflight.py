@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from asyncapi import (
     AsyncAPIError,
+    Cache,
     Client,
     ClientClosedError,
     ConfigError,
@@ -56,12 +59,13 @@ WORDS = ("It ", "is ", "a ", "story.")
 
 def client_of(transport: ScriptedTransport, *, single_flight: Any = True, **settings: Any) -> Client:
     """A client whose identical calls share, with one endpoint."""
-    hooks, seed = settings.pop("hooks", ()), settings.pop("seed", 0)
+    hooks, seed, cache = settings.pop("hooks", ()), settings.pop("seed", 0), settings.pop("cache", None)
     values = {"base_url": "https://ai.test/v1", "keys": ("k",), "limit": Fixed(5), **settings}
     return Client(
         [Endpoint("openai", **values)],
         transport=transport,
         single_flight=single_flight,
+        cache=cache,
         hooks=hooks,
         log=False,
         environment={},
@@ -559,3 +563,101 @@ def test_the_first_one_cancelled_at_a_random_moment_costs_nobody_else_anything()
     """A thousand seeds: an answer for each that stays, and never two requests at a time."""
     for seed in range(1000):
         crowd(seed)
+
+
+class Storm:
+    """Callers of a few questions, over a service that fails in every way; it answers with the question."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.ended = Counter[str]()
+        self.transport = ScriptedTransport(self.service)
+
+    def service(self, request: Outgoing) -> Step:
+        """A whole answer more often than not."""
+        rng, text = self.rng, text_of(request)
+        delay, fate = rng.uniform(0.0, 1.0), rng.random()
+        if fate < 0.1:
+            return reply(status=rng.choice([400, 401, 429, 500, 503]), delay=delay)
+        if fate < 0.15:
+            return hang()
+        if fate < 0.2:
+            return fail(ConnectionLostError("gone", sent=True), delay=delay)
+        if b'"stream":true' not in (request.body or b""):
+            return reply(text, delay=delay)
+        whole = stream(re.findall(r" ?\w+", text), delay=delay, interval=rng.uniform(0.0, 0.3))
+        if fate < 0.3:
+            return Reply(200, whole.headers, whole.pieces[: rng.randrange(1, 4)], delay, whole.interval)
+        return whole
+
+    async def caller(self, client: Client) -> None:
+        """One call, whole or as a stream, read slowly or left early; what it gets must be its own."""
+        rng = self.rng
+        text = f"question number {rng.randrange(3)} of few"
+        options: dict[str, Any] = {
+            "timeout": rng.choice([0.5, 5.0, 30.0, 60.0]),
+            "priority": Priority(rng.randrange(3)),
+            "tenant": rng.choice(["", "", "t"]),
+            "cache": rng.choice(["use", "use", "use", "refresh", "off"]),
+        }
+        await asyncio.sleep(rng.uniform(0.0, 5.0))
+        try:
+            if rng.random() < 0.5:
+                assert (await client.chat(MODEL, text, **options)).text == text
+            else:
+                await self.reader(client.stream(MODEL, text, **options), text)
+            self.ended["answered"] += 1
+        except asyncio.CancelledError:
+            self.ended["cancelled"] += 1
+            raise
+        except AsyncAPIError as error:
+            self.ended[error.kind] += 1
+
+    async def reader(self, answer: Any, text: str) -> None:
+        """Reads, or leaves in the middle."""
+        rng, said = self.rng, ""
+        async with answer:
+            async for chunk in answer:
+                said += chunk.text
+                await asyncio.sleep(rng.choice([0.0, 0.0, 0.3]))
+                if rng.random() < 0.05:
+                    return
+        assert said == answer.response.text == text
+
+    async def main(self) -> None:
+        """Fifty callers, of whom some are cancelled; the client may close before they have ended."""
+        rng = self.rng
+        client = client_of(
+            self.transport,
+            seed=rng.randrange(9),
+            limit=Fixed(rng.randrange(1, 4)),
+            cache=rng.choice([None, Cache(ttl={"chat": 1.5}), Cache()]),
+            keys=("k", "l", "m"),
+        )
+        tasks = start(*(self.caller(client) for _ in range(50)))
+        for task in rng.sample(tasks, 15):
+            asyncio.get_running_loop().call_later(rng.uniform(0.0, 6.0), task.cancel)
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.uniform(1.0, 5.0))
+            await client.aclose(drain=rng.choice([0.0, 2.0]))
+        for task, ended in zip(tasks, await outcomes(tasks), strict=True):
+            assert ended is None or isinstance(ended, asyncio.CancelledError), (task, ended)
+        await turns(10)
+        before: Any = client._runtime.before
+        assert before is None or len(before._flights) == 0
+        assert_at_rest(client, self.transport)
+        await client.aclose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_in_any_weather_each_gets_its_own_answer_or_an_error(first: int) -> None:
+    """Faults, deadlines, cancellations, slow readers and a closing client, in any order of the loop."""
+    answered = 0
+    for seed in range(first, first + 100):
+        storm = Storm(seed)
+        with virtual_time(seed, shuffle=0.3) as time:
+            time.run(storm.main())
+        answered += storm.ended["answered"]
+
+    assert answered > 100 * 50 / 4
