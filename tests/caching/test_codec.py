@@ -6,7 +6,7 @@ from array import array
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncapi import (
@@ -168,6 +168,7 @@ def test_an_object_is_no_answer_to_keep() -> None:
     assert encode(ObjectResponse(body=b"x"), created=0.0) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(list(ANSWERS)), st.integers(0, 200), st.integers(0, 255))
 def test_damaged_bytes_are_a_value_error_and_nothing_else(
     noise: bytes, kind: str, place: int, byte: int

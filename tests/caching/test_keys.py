@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncapi import (
@@ -251,6 +251,7 @@ requests = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(requests, requests)
 def test_keys_are_equal_exactly_where_requests_are(a: Request, b: Request) -> None:
     """Over requests of all kinds."""
