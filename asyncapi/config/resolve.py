@@ -115,6 +115,11 @@ def _resolve(
         overrides(name, environment),
         python_layer(endpoint),
     )
+    if values["requests_per_second"] is not None and values["queue_size"] == 0:
+        raise ConfigError(
+            "endpoint.queue_size: expected 1 or more with requests_per_second, got 0; "
+            "a call waits for its moment in the queue, and none would ever go"
+        )
     return Resolved(
         name=name,
         backend=endpoint.backend,

@@ -48,7 +48,7 @@ def test_variables_reach_their_fields(openai: Service) -> None:
     resolved = made(
         openai,
         ASYNCAPI_LIMIT=" 20 ",
-        ASYNCAPI_QUEUE_SIZE="0",
+        ASYNCAPI_QUEUE_SIZE="7",
         ASYNCAPI_STRICT="yes",
         ASYNCAPI_ON_OPEN="wait",
         ASYNCAPI_TIMEOUT="30",
@@ -60,7 +60,7 @@ def test_variables_reach_their_fields(openai: Service) -> None:
         ASYNCAPI_REQUESTS_PER_SECOND="2.5",
     )
 
-    assert (resolved.limit, resolved.queue_size, resolved.strict) == (Fixed(20), 0, True)
+    assert (resolved.limit, resolved.queue_size, resolved.strict) == (Fixed(20), 7, True)
     assert (resolved.on_open, resolved.requests_per_second) == ("wait", 2.5)
     assert resolved.timeout == Timeout(total=30.0, connect=None)
     assert resolved.retry == Retry(attempts=7)

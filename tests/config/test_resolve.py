@@ -349,3 +349,9 @@ def test_another_kind_of_limit_replaces_the_one_below_whole(openai: Service) -> 
     assert made(Endpoint("openai", limit=AIMD(maximum=7)), openai, ASYNCAPI_LIMIT="6").limit == AIMD(
         maximum=7
     )
+
+
+def test_a_paced_endpoint_needs_a_place_to_wait(openai: Service) -> None:
+    """Every call of it waits for its moment in the queue: without a place none would ever go."""
+    with pytest.raises(ConfigError, match=r"queue_size: expected 1 or more with requests_per_second, got 0"):
+        made(Endpoint("openai", queue_size=0, requests_per_second=5.0), openai, **KEY)
