@@ -168,7 +168,7 @@ def retries_stay_in_their_budget(evidence: Evidence) -> Iterator[tuple[float | N
         if isinstance(what, TransportSent):
             firsts[what.endpoint] += what.attempt == 1
         elif isinstance(what, HedgeSent) or (isinstance(what, RetryScheduled) and what.error not in _FREE):
-            name = what.endpoint
+            name = what.to if isinstance(what, HedgeSent) else what.endpoint  # where it adds load
             retries[name] += 1
             retry = evidence.settings[name].retry
             allowed = max(1.0, retry.reserve + retry.budget * firsts[name])
