@@ -62,8 +62,10 @@ def resize(lease: Lease, now: float) -> None:
     call = lease.call
     if lease.charge is None or lease.key.meter is None:
         return
-    call.tokens = None
+    reserved, call.tokens = lease.charge.amount, None
     lease.key.meter.resize(lease.charge, asked(call), now)
+    if asked(call).total < reserved.total:
+        call.endpoint.worker.kick()  # the next in line may have room now
 
 
 def settle_tokens(lease: Lease, error: AsyncAPIError | None, response: Response | None, now: float) -> None:
