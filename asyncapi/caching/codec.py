@@ -224,8 +224,15 @@ def _body(response: Response) -> Any:
 def _response(kind: str, body: msgspec.Raw) -> Response:
     if kind in ("chat", "complete"):
         found = _decode_outputs(body)
-        base: Any = dict(zip(_Base.__struct_fields__, astuple(found), strict=False))
-        return KINDS[kind](outputs=tuple(map(_restored, found.outputs)), **base)  # type: ignore[call-arg]
+        return KINDS[kind](  # written out: by a loop over the names it takes 1 us more
+            id=found.id,
+            model=found.model,
+            usage=found.usage,
+            raw=found.raw,
+            provider_request_id=found.provider_request_id,
+            warnings=found.warnings,
+            outputs=tuple([_restored(*values) for values in found.outputs]),  # type: ignore[call-arg]
+        )
     if kind == "embed":
         kept = _decode_vectors(body)
         base = dict(zip(_Base.__struct_fields__, astuple(kept), strict=False))
@@ -247,8 +254,15 @@ def _output(output: Output) -> tuple[Any, ...]:
     return o.index, parts, o.finish_reason, o.raw_reason, o.refusal, o.stop_sequence, o.logprobs
 
 
-def _restored(values: tuple[Any, ...]) -> Output:
-    index, parts, finish_reason, raw_reason, refusal, stop_sequence, logprobs = values
+def _restored(
+    index: int,
+    parts: Sequence[Any],
+    finish_reason: Any,
+    raw_reason: str,
+    refusal: str,
+    stop_sequence: str | None,
+    logprobs: Any,
+) -> Output:
     return Output(
         index=index,
         parts=tuple([Text(part) if type(part) is str else _restored_part(part) for part in parts]),
