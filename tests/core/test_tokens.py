@@ -21,7 +21,17 @@ from asyncapi.policies.tokens import TokenRate
 from asyncapi.testing import VirtualTime
 from asyncapi.testing.scripted import Reply, ScriptedTransport, Step, fail, hang, reply
 from asyncapi.types.wire import Outgoing
-from tests.core.worlds import MODEL, assert_at_rest, caught, client_of, core, outcomes, start, turns
+from tests.core.worlds import (
+    MODEL,
+    assert_at_rest,
+    caught,
+    client_of,
+    core,
+    outcomes,
+    start,
+    turns,
+    vectors,
+)
 
 pytestmark = pytest.mark.virtual_time
 
@@ -235,3 +245,25 @@ async def test_a_call_that_its_deadline_can_not_wait_for_is_refused_at_once(
 
         assert error.retry_after == pytest.approx(60, abs=8)
         assert virtual_clock.elapsed < 1.0
+
+
+async def test_a_batch_that_needs_less_than_was_reserved_lets_the_next_one_go(
+    virtual_clock: VirtualTime,
+) -> None:
+    """Reserved unseen, by what others had; once it is encoded, who waits for the rest is told at once."""
+    transport = ScriptedTransport(vectors_of_many, keep=1)
+    key = Key("sk-one", tokens_per_minute=1_000)
+    async with client_of(transport, keys=[key], limit=5, timeout=Timeout(None)) as client:
+        await client.embed("openai:m", ["0" * 2000])
+        await asyncio.sleep(120)
+        began = virtual_clock.elapsed
+        await asyncio.gather(*(client.embed(f"openai:{model}", ["1"]) for model in "mn"))
+
+        assert virtual_clock.elapsed - began == pytest.approx(10.0, abs=0.1)
+        assert_at_rest(client)
+
+
+def vectors_of_many(request: Outgoing) -> Step:
+    """Answers a list, and says that it had 0.3 tokens a byte."""
+    assert request.body is not None
+    return vectors(request, tokens=int(0.3 * len(request.body)), delay=10.0)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from asyncapi.policies.fairness import WEIGHTS
 from asyncapi.testing.simulation.evidence import Evidence
 from asyncapi.testing.simulation.history import CallBegan, CallEnded, CancelAsked, LeaseTaken
-from asyncapi.types.events import QueueEntered
+from asyncapi.types.events import QueueEntered, QueueRefused
 from asyncapi.types.requests import Priority
 
 __all__ = ["INVARIANTS"]
@@ -146,6 +146,12 @@ def nobody_starves(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
                 excess = line.excess(found) if evidence.plain(what.call) else None
                 line.served[what.tenant, what.priority] += what.cost  # type: ignore[assignment]
             name, call = what.endpoint, what.call
+        elif isinstance(what, QueueRefused):
+            # It left at its turn; its caller hears of it a little later, when others have been served.
+            name, call = what.endpoint, what.request_id
+            found = lines[name].leave(call)
+            if found is not None and evidence.plain(call):
+                excess = lines[name].excess(found)
         elif isinstance(what, CallEnded | CancelAsked):
             for name in places.pop(what.call, ()):
                 found = lines[name].leave(what.call)
