@@ -14,6 +14,7 @@ from pathlib import Path
 
 from asyncapi.testing.simulation import SCENARIOS, Result, Sample, simulate
 from asyncapi.testing.simulation.history import CallBegan, CallEnded
+from benchmarks.capacity import LIMITS, measure
 
 FOLDER = Path(__file__).parent / "images"
 NAMES = ("steady", "burst", "outage", "brownout", "rate-limits", "key-revoked", "failover", "mixed-chaos")
@@ -30,6 +31,7 @@ class Strip:
     def __init__(self, row: int, label: str, seconds: float, most: float) -> None:
         self.top = TOP + row * (HEIGHT + GAP)
         self._seconds, self._most = seconds, most or 1.0
+        self._lines: dict[str, list[Point]] = {}
         middle = self.top + HEIGHT / 2
         self.elements = [
             f'<rect x="{LEFT}" y="{self.top}" width="{WIDTH}" height="{HEIGHT}" class="frame"/>',
@@ -60,6 +62,14 @@ class Strip:
             before = y
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.elements.append(f'<polyline points="{" ".join(path)}" stroke="{colour}"{dash}/>')
+
+    def add(self, name: str, x: float, y: float) -> None:
+        """One more point of a line that is drawn later."""
+        self._lines.setdefault(name, []).append((x, y))
+
+    def draw(self, name: str, colour: str) -> None:
+        """The line of the points that were added."""
+        self.line(self._lines.get(name, []), colour)
 
     def word(self, place: int, text: str, colour: str) -> None:
         """A word of the legend."""
@@ -173,11 +183,38 @@ def _ends(result: Result, seconds: float) -> tuple[list[Point], tuple[list[Point
     return tail, (good, bad)
 
 
+def capacity() -> str:
+    """Limits beside each other, against one service whose capacity changes."""
+    seconds, seed, colours = 600, 0, (BLUE, GREEN, "#7d3c98", RED)
+    runs = {name: measure(limit, seed, seconds=seconds) for name, limit in LIMITS.items()}
+    truth = runs["adaptive"].capacity
+    limits = Strip(0, "limit", seconds, 1.1 * max(60, *truth))
+    share = Strip(1, "share of the possible", seconds, 1.1)
+    tail = Strip(2, "p99, s", seconds, 6.0)
+    limits.line(list(enumerate(truth)), GREY, steps=True)
+    limits.word(4, "capacity", GREY)
+    for place, ((name, run), colour) in enumerate(zip(runs.items(), colours, strict=True)):
+        limits.line(list(enumerate(run.limits)), colour, steps=True, dashed=name != "adaptive")
+        limits.word(3 - place, name, colour)
+        share.word(3 - place, f"{run.share:.1%}", colour)
+        tail.word(3 - place, f"{run.p99:.2f} s", colour)
+        for begin in range(0, seconds, 10):
+            took = sorted(t for at, t in run.times if begin <= at < begin + 10)
+            if took:
+                share_now = len(took) / sum(truth[begin : begin + 10])
+                share.add(name, begin + 5.0, share_now)
+                tail.add(name, begin + 5.0, took[int(0.99 * len(took))])
+        share.draw(name, colour)
+        tail.draw(name, colour)
+    title = "A service whose capacity changes (a request takes 1 s): throughput and p99 under four limits"
+    return picture(title, (limits, share, tail), seconds)
+
+
 def main() -> int:
     """Write them."""
-    for name in sys.argv[1:] or NAMES:
+    for name in sys.argv[1:] or (*NAMES, "capacity"):
         path = FOLDER / f"simulation-{name}.svg"
-        path.write_text(named(name), encoding="utf-8")
+        path.write_text(capacity() if name == "capacity" else named(name), encoding="utf-8")
         print(f"wrote {path}")
     return 0
 
