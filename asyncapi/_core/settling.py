@@ -118,8 +118,11 @@ def ended(
 
 def heard(lease: Lease, seconds: float, now: float) -> None:
     """Tell a limit that learns of a stream's first token: its end may be minutes away."""
-    semaphore = lease.call.endpoint.semaphore
+    endpoint = lease.call.endpoint
+    semaphore = endpoint.semaphore
     semaphore.limit.first_token(_work(lease.call), seconds, semaphore.in_flight, now)
+    if endpoint.queue.qsize() and not semaphore.locked():
+        endpoint.worker.kick()  # it takes a cut back that was in vain, while nothing is released
 
 
 def _work(call: Call) -> str:

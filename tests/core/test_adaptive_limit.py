@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from asyncapi import AIMD, Client, Key, Retry
+from asyncapi.policies.limits import AdaptiveLimit
 from asyncapi.testing.scripted import ScriptedTransport, Step, hang, reply, stream
 from asyncapi.types.wire import Outgoing
 from benchmarks.capacity import LIMITS, measure, percentile
@@ -49,6 +50,22 @@ async def test_a_service_that_does_not_answer_in_time_has_too_much() -> None:
         client.breaker("openai").force_closed()
         await outcomes(spread_calls(client, 20, timeout=5.0))
         assert limit_of(client) == 14
+
+
+@pytest.mark.virtual_time
+async def test_a_limit_that_grows_in_mid_stream_wakes_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first token can take a cut back; the stream itself may last for minutes."""
+    answers: list[Step] = [stream(["a", "b"], delay=0.2, interval=30.0), reply("c")]
+    transport = ScriptedTransport(answers)
+    async with client_of(transport, limit=AIMD(initial=1)) as client:
+        limit = core(client).semaphore.limit
+        assert isinstance(limit, AdaptiveLimit)
+        monkeypatch.setattr(limit, "first_token", lambda *_: limit._set(2.0))
+        reading = asyncio.ensure_future(read(client.stream(MODEL, "x")))
+        await asyncio.sleep(0.1)
+        await outcomes([*spread_calls(client, 1), reading])
+
+    assert transport.requests[1].time == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.virtual_time
