@@ -52,7 +52,10 @@ PLAN = Plan(
             "openai",
             name="main",
             base_url="https://main.sim/v1",
-            keys=(Key("sk-a", name="a", requests_per_minute=2.0), Key("sk-b", name="b")),
+            keys=(
+                Key("sk-a", name="a", requests_per_minute=2.0, tokens_per_minute=100.0),
+                Key("sk-b", name="b"),
+            ),
             retry=Retry(attempts=2, budget=0.0, reserve=1),
             breaker=Breaker(failure_threshold=2, probes=1, reset_after=10.0, reset_maximum=20.0),
         ),
@@ -183,6 +186,11 @@ def queued(call: str, tag: float, **more: Any) -> LeaseTaken:
     return taken(call, tag=tag, queued=True, **more)
 
 
+def spent(number: int, at: float) -> Story:
+    """A request that used 50 tokens of a key that has 100 a minute."""
+    return [(at, arrived(number=number)), (at + 1.0, RequestEnded("main", number, "200", None, 50))]
+
+
 LOW = {"priority": "LOW", "tenant": ""}
 #: Of each invariant: a story that breaks it, and one like it that does not.
 STORIES: dict[str, tuple[Story, Story]] = {
@@ -281,6 +289,10 @@ STORIES: dict[str, tuple[Story, Story]] = {
     "rates_are_kept": (
         [(0.0, arrived()), (30.0, arrived("c1")), (59.9, arrived("c2"))],
         [(0.0, arrived()), (30.0, arrived("c1")), (60.0, arrived("c2")), (60.0, arrived("c2", key="sk-b"))],
+    ),
+    "token_rates_are_kept": (
+        [entry for n in range(4) for entry in spent(n, 10.0 * n)],
+        [entry for n in range(4) for entry in spent(n, 30.0 * n)],
     ),
     "resting_keys_are_not_used": (
         [(0, cooled(10.0)), (1, cooled(2.0)), (5, taken())],

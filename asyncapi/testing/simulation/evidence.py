@@ -82,6 +82,14 @@ class Evidence:
             for name, e in self.endpoints.items()
         }
 
+    @cached_property
+    def tokens_per_minute(self) -> dict[str, dict[str, float]]:
+        """The same for tokens."""
+        return {
+            name: {key.value: key.tokens_per_minute for key in keys_of(e) if key.tokens_per_minute}
+            for name, e in self.endpoints.items()
+        }
+
     @property
     def slack(self) -> float:
         """How late something may be without being wrong (seconds): lateness of timers, turns, a slot of

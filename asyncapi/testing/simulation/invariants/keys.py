@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 
 from asyncapi.testing.simulation.evidence import Evidence
@@ -32,6 +32,31 @@ def rates_are_kept(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
         if len(arrived) > count and at - arrived[-1 - count] < WINDOW_S - _ON_THE_WAY_S:
             within = at - arrived[-1 - count]
             yield at, f"{request.service} got {count + 1} requests of one key within {within:.6f} s"
+
+
+def token_rates_are_kept(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
+    """In no window of 60 s a key uses more than a quarter above its ``tokens_per_minute``, and one call.
+
+    Nobody knows before what an answer will use: what was guessed wrong is corrected when it is there.
+    """
+    used = {ended.number: ended.tokens for _, ended in evidence.history.of(RequestEnded)}
+    windows: defaultdict[tuple[str, str], deque[tuple[float, int]]] = defaultdict(deque)
+    sums: Counter[tuple[str, str]] = Counter()
+    for at, request in evidence.history.of(RequestArrived):
+        limit = evidence.tokens_per_minute[request.service].get(request.key)
+        if limit is None:
+            continue
+        place, tokens = (request.service, request.key), used.get(request.number, 0)
+        window = windows[place]
+        window.append((at, tokens))
+        sums[place] += tokens
+        while window[0][0] <= at - WINDOW_S:
+            sums[place] -= window.popleft()[1]
+        if sums[place] > 1.25 * limit + max(amount for _, amount in window):
+            yield (
+                at,
+                f"{request.service} served {sums[place]} tokens of one key in 60 s, {limit:g} are allowed",
+            )
 
 
 def resting_keys_are_not_used(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
@@ -73,4 +98,4 @@ def retry_after_is_kept(evidence: Evidence) -> Iterator[tuple[float | None, str]
             until[place] = max(until.get(place, 0.0), at + what.retry_after)
 
 
-INVARIANTS = (rates_are_kept, resting_keys_are_not_used, retry_after_is_kept)
+INVARIANTS = (rates_are_kept, token_rates_are_kept, resting_keys_are_not_used, retry_after_is_kept)
