@@ -107,10 +107,12 @@ class Sender:
     def _leave_queue(self, group: Group, call: Call, items: Sequence[Item]) -> None:
         """Its turn has come: each member's own wait is over."""
         now, joined = self._endpoint.clock(), call.entered
+        waited, call.queue_s = call.queue_s, 0.0
         for item in items:
+            if item.joined is None:
+                item.call.queue_s += waited  # a half of what was refused has waited again
             joined = min(joined, item.joined or joined)
             item.wait_over(now)
-        waited, call.queue_s = call.queue_s, 0.0
         if not items or group.reason == "half":
             return
         if waited:

@@ -16,6 +16,7 @@ from asyncapi import (
     EmbedResponse,
     Extra,
     InvalidRequestError,
+    Key,
     Priority,
     ReadTimeoutError,
     Retry,
@@ -422,3 +423,15 @@ async def test_members_hear_what_was_dropped_from_their_request() -> None:
         answers = await asyncio.gather(client.embed(MODEL, "1"), client.embed(MODEL, "2"))
 
     assert [answer.warnings for answer in answers] == [("dropped",), ("dropped",)]
+
+
+async def test_the_wait_of_a_refused_batchs_halves_is_told() -> None:
+    """Each half waits for the key's rate again: its members' time in the queue grows by that."""
+    recorder = Recorder()
+    transport = ScriptedTransport(lambda _: reply(status=400))
+    keys = [Key("sk-a", requests_per_minute=60.0)]
+    async with client_of(transport, keys=keys, hooks=[recorder], batch=Batch(size=2)) as client:
+        await outcomes([client.embed(MODEL, text) for text in "12"])
+
+    waits = sorted(event.queue_wait_s for event in recorder.of(CallFinished))
+    assert waits == [pytest.approx(1.0, abs=0.01), pytest.approx(2.0, abs=0.01)]
