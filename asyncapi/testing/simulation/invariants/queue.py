@@ -129,7 +129,7 @@ def nobody_starves(evidence: Evidence) -> Iterator[tuple[float | None, str]]:
     lines: defaultdict[str, _Line] = defaultdict(_Line)
     flows = {began.call: (began.tenant, began.priority) for _, began in evidence.history.of(CallBegan)}
     strict = {name for name, settings in evidence.settings.items() if settings.strict}
-    # What a flow got inside of another one's batch it pays for later: that is not in what was ahead of a call.
+    # A flow pays later for what it got inside of another one's batch: that is not in what was ahead.
     batches = any(call.kind == "embed" for call in evidence.plan.calls)
     places: defaultdict[str, set[str]] = defaultdict(set)
     for at, what in evidence.history:
