@@ -110,15 +110,13 @@ def outgoing(lease: Lease) -> Outgoing:
                 body_bytes=len(wire.body or b""),
             )
         )
-    headers = {**lease.key.headers, endpoint.request_id_header: call.id}
-    if wire.headers:
-        # A request's own headers go over the endpoint's, but never over the key's.
-        auth = {name.lower() for name in lease.key.auth}
-        headers |= {name: value for name, value in wire.headers.items() if name.lower() not in auth}
+    own, merged = lease.key.merged
+    if own != wire.headers:
+        merged = lease.key.merge(wire.headers)
     return Outgoing(
         method=wire.method,
         url=endpoint.base_url + wire.path,
-        headers=headers,
+        headers={endpoint.request_id_header: call.id, **merged},
         body=wire.body,
         connect_timeout=call.timeout.connect,
     )
