@@ -76,6 +76,8 @@ def tables(rows: Sequence[Row]) -> str:
 
 def _verdict(bound: Bound, row: Row, holds: bool) -> str:
     what = row.setting if row.setting.startswith(bound.setting) else bound.setting
+    if bound.name != "ours":
+        what = f"{what} ({bound.name})"
     value = row.figures[bound.figure]
     goal = f"{bound.goal:.2f}" if bound.goal is not None else ""
     measured = f"{value:.2f} | {bound.most:.2f} | {goal} | {'yes' if holds else 'NO'}"
