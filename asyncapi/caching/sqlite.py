@@ -131,8 +131,11 @@ class SQLiteStore:
         while self._writing is not None or self._pending:
             if self._writing is None:
                 self._flush()
-            assert self._writing is not None
-            await asyncio.shield(self._writing)
+            writing = self._writing
+            assert writing is not None
+            # Unlike awaiting it, this takes a turn even if it has just ended: _done runs before the next look.
+            await asyncio.wait([writing])
+            writing.result()
 
     async def aclose(self) -> None:
         """Write what is not written yet and close the file. Using the store again opens it again."""

@@ -292,3 +292,18 @@ async def test_two_processes_share_a_file(tmp_path: Path) -> None:
 
     assert found == [True, True]
     assert await SQLiteStore(path).get(key(5_000_000)) == b"mine"
+
+
+async def test_a_flush_in_the_turn_in_which_a_write_ends_comes_back(tmp_path: Path) -> None:
+    """The write has ended, and its callback is due in the next turn: the loop must get to it."""
+    store = SQLiteStore(tmp_path / "c.db", delay=0.0)
+    await store.put(key(1), b"one", 60.0)
+    while store._writing is None:  # noqa: ASYNC110  there is no event for it
+        await asyncio.sleep(0)
+    time.sleep(0.2)  # noqa: TID251, ASYNC251
+    await asyncio.sleep(0)
+
+    await store.flush()
+
+    assert store._writing is None
+    await store.aclose()
