@@ -133,7 +133,7 @@ class SQLiteStore:
                 self._flush()
             writing = self._writing
             assert writing is not None
-            # Unlike awaiting it, this takes a turn even if it has just ended: _done runs before the next look.
+            # Unlike awaiting it, this takes a turn even if it has just ended, so that _done can run.
             await asyncio.wait([writing])
             writing.result()
 
